@@ -2976,8 +2976,9 @@ class ContainerLane(Message):
         "bars",
         "ended",
         "bars_truncated",
+        "failed",
     )
-    __kinds__ = "string string string string string ContainerTransition[] ContainerBar[] string bool"
+    __kinds__ = "string string string string string ContainerTransition[] ContainerBar[] string bool bool"
 
     def __init__(
         self,
@@ -2991,6 +2992,7 @@ class ContainerLane(Message):
         bars: "list[ContainerBar] | None" = None,
         ended: str = "",
         bars_truncated: bool = False,
+        failed: bool = False,
     ) -> None:
         self.container_id = container_id
         self.app_id = app_id
@@ -3001,6 +3003,7 @@ class ContainerLane(Message):
         self.bars: list[ContainerBar] = [] if bars is None else bars
         self.ended = ended
         self.bars_truncated = bars_truncated
+        self.failed = failed
 
 
 class ContainerHistoryResponse(Message):

@@ -349,7 +349,7 @@ def _state_at(lane: ContainerLane, at_ms: int) -> str:
 
 def went_wrong(lane: ContainerLane) -> bool:
     """Whether a container ended otherwise than it was told to."""
-    return bool(lane.ended)
+    return lane.failed
 
 
 def _ms(value: datetime | timedelta | None, what: str, now: datetime) -> int:

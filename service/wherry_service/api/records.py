@@ -143,6 +143,7 @@ def _lane(lane: Lane) -> ContainerLane:
         ],
         ended=lane.ended,
         bars_truncated=lane.bars_truncated,
+        failed=lane.failed,
     )
 
 

@@ -18,7 +18,7 @@ class LaneKeeper(PoolEvents[Input]):
         self._lanes = lanes
 
     def on_exit(self, container: Container[Input], exit: ContainerExit) -> None:
-        self._lanes.ended(seen_of(container), exit.describe().partition("\n")[0])
+        self._lanes.ended(seen_of(container), exit.describe().partition("\n")[0], exit.is_failure)
 
 
 def seen_in(pools: Pools[Input]) -> Iterator[Seen]:

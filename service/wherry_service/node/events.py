@@ -53,6 +53,13 @@ class ContainerExit:
     # The host kept it from starting, by its engine or its disk: nothing of the function's.
     host_failed: bool = False
 
+    @property
+    def is_failure(self) -> bool:
+        """Whether it ended otherwise than it was told to, or when nothing was left to do."""
+        # What was done to it is told as such: it "was stopped", "was ended with its function".
+        told = self.reason.startswith("was ") if self.reason else self.exit_code == 0
+        return self.oom_killed or not told
+
     def describe(self) -> str:
         """Return the ending as the end of a sentence, for example "was killed by signal 9 (SIGKILL)"."""
         if self.reason:

@@ -53,6 +53,8 @@ class Lane(NamedTuple):
     ended: str
     bars: Sequence[Bar] = ()
     bars_truncated: bool = False
+    # Not because it was told to.
+    failed: bool = False
 
     def was_there(self, since_ms: int, until_ms: int) -> bool:
         """Whether it was there at some time in between; 0: no limit."""
@@ -92,9 +94,9 @@ class Lanes:
     def __len__(self) -> int:
         return len(self._ended)
 
-    def ended(self, seen: Seen, how: str) -> None:
-        """Keep a container that has ended."""
-        self._ended.append(self._lane(seen, how[:MAX_TEXT] or "ended"))
+    def ended(self, seen: Seen, how: str, failed: bool) -> None:
+        """Keep a container that has ended; `failed`: not because it was told to."""
+        self._ended.append(self._lane(seen, how[:MAX_TEXT] or "ended")._replace(failed=failed))
 
     async def select(self, window: Window) -> list[Lane]:
         """Return containers, the latest first."""

@@ -154,13 +154,13 @@ def test_stats_with_variants_are_of_the_name(function: Function[..., Any], servi
 
 
 def test_stats_count_containers(function: Function[..., Any], service: Shop) -> None:
-    def lane(*states: tuple[str, int], ended: str = "") -> ContainerLane:
+    def lane(*states: tuple[str, int], failed: bool = False) -> ContainerLane:
         moments = [ContainerTransition(state=state, at_ms=MADE_MS + at_s * SECOND) for state, at_s in states]
-        return ContainerLane(container_id=CONTAINER, transitions=moments, ended=ended)
+        return ContainerLane(container_id=CONTAINER, transitions=moments, ended="ended", failed=failed)
 
     service.lanes = [
         lane(("creating", 0), ("starting", 1), ("idle", 3)),
-        lane(("creating", -90), ("idle", -88), ("stopped", 5), ended="exited with code 1"),
+        lane(("creating", -90), ("idle", -88), ("stopped", 5), failed=True),
         lane(("creating", 59)),
     ]
     stats = function.stats(since=AT, until=AT + timedelta(minutes=1))
@@ -197,7 +197,7 @@ def test_an_app_s_numbers_are_told_by_function_and_server(client: Client, servic
         RecordStats(function_id="fu-server", counts=OutcomeCounts(succeeded=7, failed=2)),
     ]
     service.lanes = [
-        ContainerLane(container_id="co-1", function_id=FUNCTION, ended="exited with code 1"),
+        ContainerLane(container_id="co-1", function_id=FUNCTION, failed=True),
         ContainerLane(container_id="co-2", function_id="fu-server"),
     ]
     stats = App.lookup("shop", client=client).stats(since=AT, until=AT + timedelta(hours=1))
