@@ -14,6 +14,15 @@ def span(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
+def took(seconds: float | None) -> str:
+    """Return "12 ms", "3.4 s", "2 min 05 s"; "" for None."""
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 60 else span(seconds)
+
+
 def amount(size: float) -> str:
     """Return a number of bytes as people read it: "512 B", "1.5 MB"."""
     for unit in ("B", "kB", "MB"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from wherry._screen.harmless import in_one_line
 from wherry._screen.moments import relative
+from wherry._screen.pace import took
 from wherry_proto.times import iso
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Kind(Enum):
     TIME = "time"
     # Bytes.
     SIZE = "size"
+    # How long something took.
+    SECONDS = "seconds"
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,8 @@ def _whole(kind: Kind, value: Any) -> str:
         return ""
     if kind is Kind.TIME and isinstance(value, int):
         return iso(value)
+    if kind is Kind.SECONDS:
+        return took(value)
     return size_of(value) if kind is Kind.SIZE else in_one_line(str(value))
 
 

@@ -8,12 +8,12 @@ from typing import Any
 from wherry._base.words import counted
 from wherry._calling.records import FAILED, KINDS, OPEN, STATES, full_name, times_of
 from wherry._connection.client import default_client
-from wherry._screen.pace import amount
+from wherry._screen.pace import amount, took
 from wherry._screen.table import Column, Kind
 from wherry.cli._common import say, tell
 from wherry.cli._listing import show_rows
 from wherry.cli._logs import read_logs
-from wherry.cli._records import CALLS, described, num_open, own_call, state_of, took
+from wherry.cli._records import CALLS, described, num_open, own_call, state_of
 from wherry.exception import Error
 from wherry_proto.messages import (
     LogLine,
@@ -99,7 +99,7 @@ def show_input(detail: RecordDetail, *, alone: bool) -> None:
         say(line)
     if len(detail.attempts) >= _ATTEMPTS:
         say("")
-        _show_attempts(detail.attempts)
+        _show_attempts(detail.attempts, record.queued_ms)
     if detail.traceback:
         say("")
         for line in detail.traceback.rstrip().splitlines():
@@ -169,17 +169,21 @@ def _timeline(detail: RecordDetail) -> Iterator[str]:
         yield f"         {', '.join(filter(None, again))}"
 
 
-def _show_attempts(attempts: list[RecordAttempt]) -> None:
+def _show_attempts(attempts: list[RecordAttempt], queued_ms: int) -> None:
     rows = list(enumerate(attempts, 1))
     show_rows(
         Column("attempt", lambda row: row[0]),
         Column("container", lambda row: row[1].container_id, Kind.ID),
         Column("outcome", lambda row: STATES.get(row[1].outcome), Kind.STATE),
-        Column("ran", lambda row: took((row[1].ended_ms - row[1].started_ms) / 1000) if row[1].ended_ms else ""),
-        Column("started", lambda row: row[1].started_ms, Kind.TIME, leaves=2),
+        Column("ran", lambda row: _seconds(row[1].started_ms, row[1].ended_ms), Kind.SECONDS),
+        Column("began after", lambda row: _seconds(queued_ms, row[1].started_ms), Kind.SECONDS, leaves=2),
         Column("error", lambda row: row[1].error, leaves=1, cut=True),
         rows=rows,
     )
+
+
+def _seconds(from_ms: int, to_ms: int) -> float | None:
+    return max(0, to_ms - from_ms) / 1000 if from_ms and to_ms else None
 
 
 def _show_log(record: Record) -> None:

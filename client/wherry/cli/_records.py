@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from wherry._base.ids import times_of_beginning
-from wherry._calling.records import KINDS, OPEN, STATES, Records, full_name, times_of
+from wherry._calling.records import KINDS, OPEN, STATES, Records, Times, full_name, times_of
 from wherry._connection.client import default_client
-from wherry._screen.pace import span
 from wherry._screen.table import Column, Kind
 from wherry.cli._common import tell, time_of
 from wherry.cli._functions import split_name
@@ -74,18 +73,9 @@ def described(record: Record) -> dict[str, Any]:
     }
 
 
-def took(seconds: float | None) -> str:
-    """Return "12 ms", "3.4 s", "2 min 05 s"; "" for None."""
-    if seconds is None:
-        return ""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    return f"{seconds:.1f} s" if seconds < 60 else span(seconds)
-
-
-def _ran(record: Record) -> str:
-    """How long it has run; of one that is running, so far."""
-    return took(times_of(record, int(time.time() * 1000) if record.state in OPEN else 0).run)
+def _times(record: Record) -> Times:
+    """How long it waited and ran; of one that has not ended, so far."""
+    return times_of(record, int(time.time() * 1000) if record.state in OPEN else 0)
 
 
 CALLS = Listed[Record](
@@ -93,8 +83,8 @@ CALLS = Listed[Record](
     Column("function", lambda record: f"{record.app_name}/{full_name(record)}", cut=True),
     Column("state", state_of, Kind.STATE),
     Column("queued", lambda record: record.queued_ms, Kind.TIME, leaves=1),
-    Column("waited", lambda record: took(times_of(record).queue), leaves=4),
-    Column("ran", _ran, leaves=2),
+    Column("waited", lambda record: _times(record).queue, Kind.SECONDS, leaves=4),
+    Column("ran", lambda record: _times(record).run, Kind.SECONDS, leaves=2),
     Column("error", lambda record: record.error, leaves=3, cut=True),
     Column("retries", lambda record: record.retries + record.losses or None, leaves=6),
     Column("kind", lambda record: KINDS.get(record.kind), leaves=5),

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 from wherry._base.words import counted
 from wherry._connection.client import default_client
-from wherry._screen.table import Column
+from wherry._screen.pace import took
+from wherry._screen.table import Column, Kind
 from wherry.cli._common import say
 from wherry.cli._listing import show_rows
-from wherry.cli._records import took
 from wherry.cli._times import read_time
 from wherry.cli._usage import UsageError
 from wherry.types import FunctionStats, StatsPercentileDistribution
@@ -145,9 +145,9 @@ def show_app(found: StatsResponse) -> None:
         Column("function", lambda one: one.function_name or "all"),
         Column("succeeded", lambda one: (one.counts or OutcomeCounts()).succeeded),
         Column("failed", lambda one: went_wrong(one.counts)),
-        Column("waited p95", lambda one: took(middle(one.queue, "p95")), leaves=3),
-        Column("ran p50", lambda one: took(middle(one.run, "p50")), leaves=1),
-        Column("ran p95", lambda one: took(middle(one.run, "p95")), leaves=2),
+        Column("waited p95", lambda one: middle(one.queue, "p95"), Kind.SECONDS, leaves=3),
+        Column("ran p50", lambda one: middle(one.run, "p50"), Kind.SECONDS, leaves=1),
+        Column("ran p95", lambda one: middle(one.run, "p95"), Kind.SECONDS, leaves=2),
         Column("cold starts", lambda one: one.cold_starts or None, leaves=4),
         rows=[*rows, *([total] if len(rows) != 1 else [])],
     )

@@ -74,7 +74,8 @@ def stats(
     if as_json:
         show_json({"app_id": app_id, **described_app(found)})
     elif not found.functions:
-        tell(f"Nothing was called in {app} between {iso(found.since_ms)} and {iso(found.until_ms)}.")
+        since_text, until_text = (iso(int(at.timestamp() * 1000)) for at in when)
+        tell(f"Nothing was called in {app} between {since_text} and {until_text}.")
     else:
         show_app(found)
 

@@ -14,7 +14,6 @@ from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, say, show_json, 
 from wherry.cli._find import functions_in
 from wherry.cli._functions import function_of
 from wherry.cli._listing import show_lines, terminal_console, watch
-from wherry.cli._records import took
 from wherry.cli._stats import middle, went_wrong
 from wherry.cli._usage import UsageError
 from wherry_proto.messages import (
@@ -65,11 +64,11 @@ _TABLE = Table[Row](
     Column("running", lambda row: row.running),
     Column("containers", lambda row: f"{row.active}/{row.containers}", leaves=2),
     Column("calls/s", lambda row: _number(row.rate), leaves=1),
-    Column("p50", lambda row: took(row.run_p50), leaves=4),
-    Column("p95", lambda row: took(row.run_p95), leaves=3),
+    Column("p50", lambda row: row.run_p50, Kind.SECONDS, leaves=4),
+    Column("p95", lambda row: row.run_p95, Kind.SECONDS, leaves=3),
     Column("errors", lambda row: row.errors or None, leaves=5),
     Column("failed", lambda row: row.failed or None, leaves=9),
-    Column("wait p95", lambda row: took(row.queue_p95), leaves=8),
+    Column("wait p95", lambda row: row.queue_p95, Kind.SECONDS, leaves=8),
     Column("cores", lambda row: _number(row.cpu), leaves=6),
     Column("memory", lambda row: row.memory, Kind.SIZE, leaves=7),
     Column("last error", lambda row: row.last_error, leaves=10, cut=True),

@@ -153,6 +153,12 @@ def test_what_can_not_be_chosen_is_said(run: Run, capsys: Told, words: list[str]
     assert said in capsys.readouterr().err
 
 
+def test_a_list_is_sorted_by_how_long_calls_took(run: Run, capsys: Told, service: Recorded) -> None:
+    service.records = [record(name, ended_ms=MADE_MS + (1 + s) * SECOND) for name, s in (("A", 9), ("B", 70), ("C", 1))]
+    assert run("", "call", "list", "-q", "--sort", "-ran") == 0
+    assert [one[13] for one in capsys.readouterr().out.split()] == ["B", "A", "C"]
+
+
 def test_a_list_of_nothing_says_so(run: Run, capsys: Told, service: Recorded) -> None:
     service.records = []
     assert run("", "call", "list") == 0
