@@ -21,6 +21,7 @@ from wherry._screen.stream import ScreenStream
 from wherry.cli import secret
 from wherry.cli._common import JSON_OPTION, in_words, show_json, tell, time_of
 from wherry.cli._disk import described, lines, warnings
+from wherry.cli._monitoring import metrics
 from wherry.cli._own_log import OwnLog
 from wherry.cli._usage import UsageError
 from wherry.exception import ConnectionError, InvalidError
@@ -41,6 +42,8 @@ group = typer.Typer(help="Manage the service.", no_args_is_help=True)
 STOP_DEADLINE_S = 60.0
 # The exit code of `status` where the service runs and its engine does not answer.
 NO_ENGINE = 3
+
+group.command("metrics")(metrics)
 
 
 @group.command()

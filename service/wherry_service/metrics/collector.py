@@ -14,6 +14,7 @@ from wherry_service.engines.docker import DockerEngine
 from wherry_service.forward.forwarder import Forwarder
 from wherry_service.health import OK
 from wherry_service.metrics.families import Row, counter, gauge, histogram
+from wherry_service.metrics.inputs import inputs
 from wherry_service.metrics.labels import NAMES, Named
 from wherry_service.metrics.watching import Watching
 from wherry_service.pools.pool import Pool
@@ -42,6 +43,7 @@ class Collector:
     # What is asked
 
     def _functions(self) -> Iterator[Metric]:
+        yield from inputs(self._parts.work.recorded.records, self._named)
         waiting, running, retrying, size = [], [], [], []
         for pool in self._parts.work.pools:
             labels = self._named.of(pool.plan.function_id)

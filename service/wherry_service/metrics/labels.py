@@ -69,6 +69,10 @@ class Named:
         self._own[labels] = now
         return labels
 
+    def known(self, labels: Labels) -> Labels:
+        """Return these labels if they have a place, else `OTHER`: a look at them is no use of them."""
+        return labels if labels in self._own else OTHER
+
     def _make_place(self, now: float) -> bool:
         oldest = min(self._own, key=self._own.__getitem__)
         if now - self._own[oldest] < FORGET_AFTER_S:

@@ -38,6 +38,9 @@ class Watching(PoolEvents[Input]):
         self.answered: Counts[Answered] = Counts((OTHER, "other", "other"), _MOST)
         self.answer_seconds: Histograms[Labels] = Histograms(OTHER, _MOST, HTTP_S)
         self.builds: Counts[str] = Counts("failed", 10)
+        for outcome in ("built", "failed"):
+            # Else the first one that fails would be no increase.
+            self.builds.add(outcome, 0)
         self.build_seconds = Histogram(BUILD_S)
         self.deploys: Counts[tuple[str, str, str]] = Counts(("other", "other", "failed"), _MOST)
         self.lag = Histogram(QUICK_S)

@@ -5,14 +5,17 @@ import time
 
 import pytest
 
-from wherry_proto.messages import WebSpec
+from wherry_proto.messages import CallKind, WebSpec
 from wherry_service.apps.endpoints import Endpoint
 from wherry_service.errors import NotFound
 from wherry_service.metering import Counts, Histogram, Histograms
+from wherry_service.metrics.inputs import inputs
 from wherry_service.metrics.labels import FORGET_AFTER_S, OTHER, Labels, Named
 from wherry_service.metrics.settings import MetricsSettings
 from wherry_service.metrics.watching import MAX_ANSWERS, Watching, how
 from wherry_service.node.events import ContainerExit
+from wherry_service.records.functions import FunctionRecords
+from wherry_service.records.rows import Subject
 from wherry_service.settings_key import SettingsError
 
 
@@ -148,6 +151,43 @@ def test_a_late_event_loop_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
     asyncio.run(main())
     assert watching.lag.total > 0.1
+
+
+def test_what_records_count_is_told_by_function() -> None:
+    named = Named(Functions(), 2)
+    found = []
+    for function_id, name in (("fu-1", "work"), ("fu-2", "work"), ("fu-3", "rest"), ("fu-4", "beyond")):
+        one = FunctionRecords(Subject("main", "ap-1", "shop", function_id, name), 10)
+        one.last_ms = int(time.time() * 1000)
+        one.tally.succeeded(4, 30, 2_000, 700)
+        one.tally.called(CallKind.MAP)
+        found.append(one)
+    told = {
+        (
+            sample.name,
+            sample.labels["function"],
+            *[sample.labels[one] for one in ("outcome", "kind", "le") if one in sample.labels],
+        ): sample.value
+        for family in inputs(found, named)
+        for sample in family.samples
+    }
+    # Two runs of an app are one.
+    assert told["wherry_inputs_total", "work", "success"] == 8
+    assert told["wherry_inputs_total", "work", "exception"] == 0
+    assert told["wherry_inputs_total", "other", "success"] == 4
+    assert told["wherry_calls_total", "work", "map"] == 2
+    assert told["wherry_input_run_seconds_bucket", "rest", "1.0"] == 4
+    assert told["wherry_input_run_seconds_bucket", "rest", "0.5"] == 0
+    assert told["wherry_input_run_seconds_sum", "rest"] == pytest.approx(2.8)
+    assert told["wherry_input_queue_seconds_bucket", "rest", "0.05"] == 2
+    assert told["wherry_input_queue_seconds_bucket", "rest", "+Inf"] == 4
+
+
+def test_a_look_at_old_records_keeps_no_place() -> None:
+    named = Named(Functions(), 10)
+    old = FunctionRecords(Subject("main", "ap-1", "shop", "fu-1", "old"), 10)
+    families = list(inputs([old], named))
+    assert {sample.labels["function"] for family in families for sample in family.samples} <= {"other"}
 
 
 @pytest.mark.parametrize(
