@@ -1,8 +1,11 @@
 """The pages, one module each."""
 
 from wherry_service.ui.page import Action, Feed, Page
-from wherry_service.ui.pages import home, shell
+from wherry_service.ui.pages import home, images, resources, sandboxes, schedules, shell, team, volumes
 
-PAGES: tuple[Page, ...] = (home.PAGE, *shell.PAGES)
-FEEDS: tuple[Feed, ...] = ()
-ACTIONS: tuple[Action, ...] = ()
+PAGES: tuple[Page, ...] = (
+    home.PAGE, *images.PAGES, *resources.PAGES, *sandboxes.PAGES, *schedules.PAGES, *shell.PAGES, *team.PAGES,
+    *volumes.PAGES,
+)  # fmt: skip
+FEEDS: tuple[Feed, ...] = volumes.FEEDS
+ACTIONS: tuple[Action, ...] = (*sandboxes.ACTIONS, *schedules.ACTIONS, *team.ACTIONS)
