@@ -21,7 +21,10 @@ def test_fields_are_those_of_the_proto(kind: type[messages.Message]) -> None:
         for path in (ROOT / "protos/wherry/v1").glob("*.proto")
     ]
     (pb,) = [
-        getattr(module, kind.__name__) for module in modules if kind.__name__ in module.DESCRIPTOR.message_types_by_name
+        getattr(module, kind.__name__)
+        for module in modules
+        # A list: protobuf 4's mapping says yes to each message of the package.
+        if kind.__name__ in list(module.DESCRIPTOR.message_types_by_name)
     ]
     assert tuple(field.name for field in pb.DESCRIPTOR.fields) == kind.__slots__
 
