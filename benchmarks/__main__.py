@@ -17,6 +17,7 @@ from benchmarks import floors, report
 from benchmarks.deploy import measure_deploy
 from benchmarks.images import measure_images
 from benchmarks.ray_environment import measure_ray
+from benchmarks.records import measure_records
 from benchmarks.shell import measure_shell
 from benchmarks.storage import ENTRIES, LARGE_MIB, PAIRS, SMALL_FILES, measure_storage
 from benchmarks.timing import Sample, in_turn, timed
@@ -57,6 +58,8 @@ def main() -> None:
         measure_images(rows, rounds)
         say("dicts, queues and volumes")
         measure_storage(rows, rounds)
+    say("records of calls")
+    measure_records(rows, rounds)
     rows["ratios"] = ratios(rows)
     rows["conditions"]["seconds"] = round(time.perf_counter() - began, 1)
     if options.json:
@@ -203,6 +206,8 @@ def ratios(rows: dict[str, Any]) -> dict[str, float | None]:
         "remote_gen_values_per_second": MANY / rows["remote_gen_10k"]["p50_s"],
         "map_10k_vs_pool_apply_async": over("pool_apply_async_10k", "map_10k"),
         "map_10k_vs_ray_tasks": ray["many"]["p50_s"] / rows["map_10k"]["p50_s"] if ray else None,
+        "records_remote_on_vs_off": over("records_on_remote", "records_off_remote"),
+        "records_map_on_vs_off": over("records_on_map", "records_off_map"),
         "cold_first_call_vs_engine_start": over("cold_first_call", "engine_start"),
         "cold_10_at_once_vs_engine_start": over("cold_10_at_once", "engine_10_at_once"),
         "sandbox_first_exec_vs_engine_start": over("sandbox_first_exec", "engine_create_start"),

@@ -16,6 +16,8 @@ GOALS = {
     "remote_gen_values_per_second": ("generator of 10,000 numbers, values per second", ">", 30_000.0),
     "map_10k_vs_pool_apply_async": ("map of 10,000, rate over Pool.apply_async", ">", 0.5),
     "map_10k_vs_ray_tasks": ("map of 10,000, rate over Ray tasks", ">", 15.0),
+    "records_remote_on_vs_off": ("warm call, records of calls on over off, p50", "<", 1.01),
+    "records_map_on_vs_off": ("map of 10,000, records of calls on over off, p50", "<", 1.01),
     "cold_first_call_vs_engine_start": ("first call over the engine's bare create and start", "<", 1.3),
     "cold_10_at_once_vs_engine_start": ("ten cold containers over ten bare ones, all at once", "<", 1.3),
     "sandbox_first_exec_vs_engine_start": ("sandbox: to its first exec's end over bare create and start", "<", 1.3),
@@ -111,6 +113,7 @@ def write_page(rows: dict[str, Any]) -> None:
         "  On a virtual machine with two cores `Pool.apply` was seen at two speeds, 0.05 ms and 0.25 ms, for whole",
         "  runs, as its wake-ups find the cores awake or asleep; a call of Wherry's takes 0.35 to 0.45 ms in both.",
         "- `remote_inside`: the same call from inside another container; `remote_gen_10k`: 10,000 numbers yielded.",
+        "- `records_on_*`, `records_off_*`: two services at once, with `records.keep` at its default and at 0.",
         "- `ray_*`: Ray in an environment of its own"
         + (f", version {rows['ray']['version']}." if isinstance(rows["ray"], dict) else f". {rows['ray']}"),
         "- `engine_start`: create and start of the same image through the docker SDK, on the engine's default",

@@ -107,7 +107,7 @@ def _table(parts: Parts) -> dict[str, Handler]:
         ImageApi(machine.builder, machine.engine, published.pruner, keep_days, running.by_image),
         ImageNameApi(published.image_names, machine.builder),
         LogApi(stores.logs, published.store, running, work.pools),
-        RecordApi(work.recorded, published.store),
+        RecordApi(work.recorded, stores.logs, published.store),
         SandboxApi(work.sandboxes, running, published.tunnels, published.ingress.ready),
         ScheduleApi(work.schedules, running),
         parts.entrances.door.team(),

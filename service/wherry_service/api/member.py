@@ -28,6 +28,8 @@ from wherry_proto.messages import (
     ImageListResponse,
     ImagePublishRequest,
     ImageShowRequest,
+    RecordShowRequest,
+    RecordShowResponse,
     SandboxCreateRequest,
     SandboxMountRequest,
     SandboxSpec,
@@ -271,6 +273,15 @@ class Member:
             answer.images = [image for image in answer.images if image.image_id in own]
             for image in answer.images:
                 image.apps = []
+        return answer
+
+    @instead("Records.Show")
+    async def _show_record(self, handler: Any, request: RecordShowRequest) -> RecordShowResponse:
+        """Leave out what only who may read logs may see."""
+        answer: RecordShowResponse = await handler(request)
+        for detail in answer.records:
+            if detail.record is None or not allows(self._token, DEPLOY, detail.record.environment):
+                detail.traceback = ""
         return answer
 
     @instead("Environments.List")

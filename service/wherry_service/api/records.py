@@ -12,31 +12,45 @@ from wherry_proto.messages import (
     RecordListResponse,
     RecordShowRequest,
     RecordShowResponse,
+    RecordState,
     RecordStateCount,
     SeriesRequest,
     SeriesResponse,
     StatsRequest,
     StatsResponse,
+    Stream,
 )
 from wherry_service.api.rpc import rpc
 from wherry_service.api.rules import ANY, FIELD, Inside
 from wherry_service.calls.recorded import Recorded
 from wherry_service.errors import InvalidRequest, NotFound, near
-from wherry_service.ids import check_id
+from wherry_service.ids import call_of_input, check_id
+from wherry_service.logs.query import Query as LogQuery
+from wherry_service.logs.store import LogStore
 from wherry_service.records.lanes import DEFAULT_LIMIT as LANES
 from wherry_service.records.lanes import MAX_LANES, Lane, Window
 from wherry_service.records.query import Query, key_of, limit_of
 from wherry_service.records.reader import Found
 from wherry_service.store.apps import AppStore
 
+# Of one call, the inputs whose tracebacks are shown; lines and characters of one.
+MAX_TRACEBACKS = 20
+MAX_LINES = 500
+MAX_TEXT = 65_536
+# An end and the lines that tell of it, at most so far apart.
+_AROUND_MS = 5_000
+_TRACEBACK = "Traceback (most recent call last)"
+_TOLD = (RecordState.FAILED, RecordState.TIMEOUT)
+
 
 class RecordApi:
     """Serves records. What a request names is looked for in its environment alone."""
 
-    def __init__(self, recorded: Recorded, apps: AppStore) -> None:
+    def __init__(self, recorded: Recorded, logs: LogStore, apps: AppStore) -> None:
         self._reader = recorded.reader
         self._statistics = recorded.statistics
         self._lanes = recorded.lanes
+        self._logs = logs
         self._apps = apps
 
     @rpc("Records.List", ANY, FIELD, inside=Inside.ENVIRONMENT)
@@ -70,9 +84,28 @@ class RecordApi:
         if not found:
             raise NotFound(f"nothing is kept of {record_id}: it is unknown, or its record was dropped for newer ones")
         return RecordShowResponse(
-            records=[_detail(one) for one in found],
+            records=[_detail(one, await self._traceback(one, number)) for number, one in enumerate(found)],
             counts=[RecordStateCount(state=state, count=count) for state, count in counts.items()],
         )
+
+    async def _traceback(self, found: Found, number: int) -> str:
+        """Return what the log has of how an input failed; of the first ones of a call alone."""
+        row = found.row
+        if number >= MAX_TRACEBACKS or row.state not in _TOLD or not row.container_id:
+            return ""
+        # A call of this id is the input alone.
+        query = LogQuery(
+            found.subject.app_id,
+            container_id=row.container_id,
+            call_id=call_of_input(row.input_id),
+            since_ms=row.ended_ms - _AROUND_MS,
+            until_ms=row.ended_ms + _AROUND_MS,
+            stream=Stream.STDERR,
+        )
+        lines = [line async for chunk in self._logs.lines(query, tail=MAX_LINES) for line in chunk]
+        first = next((at for at in range(len(lines) - 1, -1, -1) if lines[at].text.startswith(_TRACEBACK)), None)
+        wanted = lines[first:] if first is not None else lines[-1:]
+        return "\n".join(line.text for line in wanted)[-MAX_TEXT:]
 
     @rpc("Records.Stats", ANY, FIELD, inside=Inside.ENVIRONMENT)
     async def stats(self, request: StatsRequest) -> StatsResponse:
@@ -147,7 +180,7 @@ def _lane(lane: Lane) -> ContainerLane:
     )
 
 
-def _detail(found: Found) -> RecordDetail:
+def _detail(found: Found, traceback: str) -> RecordDetail:
     attempts = [
         RecordAttempt(
             container_id=one.container_id,
@@ -158,4 +191,4 @@ def _detail(found: Found) -> RecordDetail:
         )
         for one in found.attempts
     ]
-    return RecordDetail(record=found.record(), attempts=attempts)
+    return RecordDetail(record=found.record(), attempts=attempts, traceback=traceback)
