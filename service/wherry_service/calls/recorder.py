@@ -59,9 +59,9 @@ class Recorder:
             begin_ms = max(container.last_end_ms, first.started_ms)
             span_ms = max(0, now_ms - begin_ms)
             container.last_end_ms = now_ms
-            function.tally.succeeded(
-                count, max(0, begin_ms - first.queued_ms), max(0, now_ms - last.queued_ms), span_ms // count
-            )
+            run_ms = span_ms // count
+            first_ms, last_ms = begin_ms - first.queued_ms, now_ms - run_ms - last.queued_ms
+            function.tally.succeeded(count, first_ms if first_ms > 0 else 0, last_ms if last_ms > 0 else 0, run_ms)
             if not self._is_on:
                 return
             if span_ms < count:

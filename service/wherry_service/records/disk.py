@@ -13,6 +13,7 @@ from wherry_service.store.call_records import CallRecordStore, StoredRecord
 
 log = logging.getLogger(__name__)
 
+_SUCCEEDED = RecordState.SUCCEEDED
 DURABLE = frozenset((CallKind.SPAWN, CallKind.SPAWN_MAP, CallKind.SCHEDULE))
 # Within one second: failed inputs of one function that were not spawned, and inputs of the sample in all.
 MAX_FAILED = 100
@@ -46,18 +47,21 @@ class DiskRecords:
 
     def ended(self, subject: Subject, rows: Sequence[PlainRow]) -> None:
         """Hear that inputs of a function have ended."""
+        self._due += len(rows) * self._settings.sample
+        is_plain = rows[0][12] == _SUCCEEDED and not subject.has_durable
+        if is_plain and self._due < 1.0:
+            return
         second = rows[-1][6] // 1000
         if second != self._second:
             self._second, self._num_sampled = second, 0
             self._num_failed.clear()
-        if subject.has_durable or rows[0][12] != RecordState.SUCCEEDED:
+        if not is_plain:
             for row in self._chosen(subject, rows):
                 self._put(subject, row)
-        self._due += len(rows) * self._settings.sample
         if self._due >= 1.0:
             self._due = 0.0
             row = rows[-1]
-            if self._num_sampled < MAX_SAMPLED and row[12] == RecordState.SUCCEEDED and row[2][1] not in DURABLE:
+            if self._num_sampled < MAX_SAMPLED and row[12] == _SUCCEEDED and row[2][1] not in DURABLE:
                 self._num_sampled += 1
                 self._put(subject, row)
 

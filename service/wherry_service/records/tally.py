@@ -50,11 +50,14 @@ class Tally:
         counts[SUCCEEDED] += count
         counts[RUN_MS] += count * run_ms
         counts[RUN + bisect_left(BOUNDS_MS, run_ms)] += count
+        if first_queue_ms == last_queue_ms:
+            counts[QUEUE_MS] += count * first_queue_ms
+            counts[QUEUE + bisect_left(BOUNDS_MS, first_queue_ms)] += count
+            return
         half = count // 2
-        counts[QUEUE + bisect_left(BOUNDS_MS, first_queue_ms)] += count - half
         counts[QUEUE_MS] += (count - half) * first_queue_ms + half * last_queue_ms
-        if half:
-            counts[QUEUE + bisect_left(BOUNDS_MS, last_queue_ms)] += half
+        counts[QUEUE + bisect_left(BOUNDS_MS, first_queue_ms)] += count - half
+        counts[QUEUE + bisect_left(BOUNDS_MS, last_queue_ms)] += half
 
     def ended(self, rows: Iterable[PlainRow]) -> None:
         """Count inputs that ended, each by itself."""
