@@ -7,7 +7,7 @@ import pytest
 from tests.unit.service.test_dispatcher import FUNCTION, World, run
 from wherry_proto.messages import RecordState
 from wherry_service.calls.lanes import LaneKeeper, seen_in
-from wherry_service.node.events import ContainerExit
+from wherry_service.node.events import UNNEEDED, ContainerExit
 from wherry_service.pools.container import MAX_HISTORY, State
 from wherry_service.records import lanes as lanes_module
 from wherry_service.records.lanes import Lanes, Window
@@ -41,6 +41,7 @@ def test_a_container_has_its_states_and_its_inputs(tmp_path: Path) -> None:
         first.exit(ContainerExit(exit_code=3))
         (gone,) = await lanes.select(Window("main", container_id=first.container_id))
         assert (gone.ended, gone.transitions[-1].state, gone.bars) == ("exited with code 3", "stopped", ())
+        assert gone.failed
         assert await lanes.select(Window("elsewhere")) == []
         assert len(await lanes.select(Window("main", "app", FUNCTION, limit=1))) == 1
         before_ms = lane.transitions[0].at_ms
@@ -50,6 +51,24 @@ def test_a_container_has_its_states_and_its_inputs(tmp_path: Path) -> None:
         assert [one.container_id for one in there] == [second.container_id]
 
     run(tmp_path, scenario, max_containers=2)
+
+
+@pytest.mark.parametrize(
+    ("exit", "failed"),
+    [
+        (ContainerExit(exit_code=0), False),
+        (ContainerExit(exit_code=137, reason="was stopped (wherry container stop)"), False),
+        (ContainerExit(reason=UNNEEDED), False),
+        (ContainerExit(exit_code=1), True),
+        (ContainerExit(exit_code=137), True),
+        (ContainerExit(), True),
+        (ContainerExit(exit_code=0, oom_killed=True), True),
+        (ContainerExit(exit_code=137, reason="broke the runner protocol: nonsense"), True),
+        (ContainerExit(exit_code=137, reason="did not stop its input 30 s after its time-out"), True),
+    ],
+)
+def test_a_container_that_was_told_to_end_has_not_failed(exit: ContainerExit, failed: bool) -> None:
+    assert exit.is_failure is failed
 
 
 def test_bars_and_lanes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
