@@ -32,7 +32,7 @@ from wherry.exception import (
 from wherry.image import Image
 from wherry.io_streams import StreamReader, StreamWriter
 from wherry.secret import Secret, secrets_of
-from wherry.tunnel import Tunnel, tunnel_at
+from wherry.tunnel import Tunnel, Tunnels, tunnel_at
 from wherry_proto import messages
 from wherry_proto.messages import SandboxInfo, SandboxSpec, SandboxState
 
@@ -155,14 +155,9 @@ class Sandbox(SandboxInside, SandboxReach, Object):
             pty=bool(pty or pty_info is not None),
             probe=probe_of(readiness_probe),
             masks_output=bool(mask_secrets),
-            ports=[
-                port
-                for given_as, numbers in (
-                    ("encrypted_ports", [*encrypted_ports, *h2_ports]),
-                    ("unencrypted_ports", unencrypted_ports),
-                )
-                for port in options.ports(given_as, numbers)
-            ],
+            ports=options.ports(
+                encrypted_ports=encrypted_ports, h2_ports=h2_ports, unencrypted_ports=unencrypted_ports
+            ),
         )
         request = messages.SandboxCreateRequest(
             sandbox_id=new_id("sb"),
@@ -369,7 +364,7 @@ class Sandbox(SandboxInside, SandboxReach, Object):
         `timeout` has no effect: they exist from the beginning. (reference: Sandbox.tunnels)
         """
         info = self._call("Get", messages.SandboxGetRequest(sandbox_id=self._sandbox_id))
-        return {item.port: tunnel_at(item) for item in info.tunnels}
+        return Tunnels(self._sandbox_id, {item.port: tunnel_at(item) for item in info.tunnels})
 
     @blocking
     def get_tags(self) -> dict[str, str]:

@@ -60,8 +60,10 @@ class Server(Object):
         """Return the server of that id ("fu-…"), which it is looked up by when first used; raise InvalidError if that
         is no such id. (reference: Server.from_id)
         """
-        from wherry._calling.callee import by_id  # noqa: PLC0415 - start-up cost: for those who use it
+        from wherry._base.ids import check_id  # noqa: PLC0415 - start-up cost: for those who use it
+        from wherry._calling.callee import by_id  # noqa: PLC0415 - start-up cost: as above
 
+        check_id(server_id, "fu", "server")
         return cls(server_id, Function(server_id, callee=by_id(server_id, client)))
 
     @property

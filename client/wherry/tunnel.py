@@ -57,6 +57,21 @@ class Tunnel:
         return f"Tunnel({self.url!r}, {self.unencrypted_host!r}, {self.unencrypted_port})"
 
 
+class Tunnels(dict[int, Tunnel]):
+    """Inside wherry: the tunnels of a sandbox by its ports; of another port it says what to do."""
+
+    def __init__(self, sandbox_id: str, tunnels: dict[int, Tunnel]) -> None:
+        super().__init__(tunnels)
+        self._sandbox_id = sandbox_id
+
+    def __missing__(self, port: int) -> Tunnel:
+        ports = ", ".join(map(str, self)) or "none, or the sandbox has ended"
+        raise KeyError(
+            f"{self._sandbox_id} has no tunnel for port {port!r} (tunnels: {ports}): name the port when the sandbox is "
+            "created, for example encrypted_ports=[8000]"
+        )
+
+
 def tunnel_at(opened: SandboxTunnel | ContainerForward) -> Tunnel:
     """Inside wherry: return a port of the service's host, which answers at a URL, too, if there is one."""
     host, port, url = opened.host, opened.host_port, opened.url or opened.local_url

@@ -8,8 +8,9 @@ from wherry.exception import InvalidError
 _VARIABLES = ("WHERRY_IMAGE_BUILDER_VERSION", "MODAL_IMAGE_BUILDER_VERSION")
 _OLD = ("2023.12", "2024.04")
 _NEW = ("2024.10", "2025.06", "2026.10", "PREVIEW")
-# What programs of that time use without installing it: an endpoint's framework, and what it reads forms with.
-_PACKAGES = ("fastapi", "python-multipart")
+# What programs of that time use without installing it: an endpoint's framework, what it reads forms with, and an HTTP
+# client, which was Modal's own.
+_PACKAGES = ("fastapi", "python-multipart", "aiohttp")
 
 
 def builder_packages() -> tuple[str, ...]:

@@ -25,10 +25,19 @@ def resources(cpu: Any, memory: Any) -> messages.Resources:
     )
 
 
-def ports(name: str, given: Sequence[int]) -> list[messages.SandboxPort]:
-    """Return the ports of a parameter; raise InvalidError."""
-    numbers = [int(checks.number(name, port, 1, 65535, "", 0, whole=True)) for port in given]
-    return [messages.SandboxPort(port=port, encrypted=name == "encrypted_ports") for port in numbers]
+def ports(**given: Sequence[int]) -> list[messages.SandboxPort]:
+    """Return the ports of several parameters; raise InvalidError for what is no list of ports."""
+    found: dict[int, str] = {}
+    for name, numbers in given.items():
+        if isinstance(numbers, (str, bytes, int)) or not hasattr(numbers, "__iter__"):
+            raise InvalidError(f"{name} is {numbers!r}: it must be a list of ports, for example [8000]")
+        for item in numbers:
+            port = int(checks.number(name, item, 1, 65535, "", 0, whole=True))
+            if port in found:
+                where = name if found[port] == name else f"{found[port]} and {name}"
+                raise InvalidError(f"port {port} is named twice, in {where}: each port has one tunnel, name it once")
+            found[port] = name
+    return [messages.SandboxPort(port=port, encrypted=name != "unencrypted_ports") for port, name in found.items()]
 
 
 def strings(what: str, parts: Sequence[str]) -> list[str]:

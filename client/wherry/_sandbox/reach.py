@@ -43,7 +43,10 @@ class SandboxReach:
         """
         data = user_metadata if isinstance(user_metadata, str) else ""
         if user_metadata is not None and not isinstance(user_metadata, str):
-            data = json.dumps(user_metadata)
+            try:
+                data = json.dumps(user_metadata)
+            except (TypeError, ValueError) as error:
+                raise InvalidError(f"user_metadata can't be sent as JSON: {error}") from None
         request = messages.SandboxConnectTokenRequest(
             sandbox_id=self._sandbox_id,
             port=int(checks.number("port", port, 1, 65535, "", 8080, whole=True)),
@@ -104,7 +107,8 @@ def outbound_of(
     if networks is None and domains is None:
         return None
     return messages.SandboxOutbound(
-        networks=_texts("outbound_cidr_allowlist", networks), domains=_texts("outbound_domain_allowlist", domains)
+        networks=_texts("outbound_cidr_allowlist", networks, "10.0.0.0/8"),
+        domains=_texts("outbound_domain_allowlist", domains, "example.com"),
     )
 
 
@@ -112,10 +116,10 @@ def inbound_of(networks: Sequence[str] | None) -> messages.SandboxInbound | None
     """Return who may reach a sandbox's ports, None for all; raise InvalidError where it is no list of strings."""
     if networks is None:
         return None
-    return messages.SandboxInbound(networks=_texts("inbound_cidr_allowlist", networks))
+    return messages.SandboxInbound(networks=_texts("inbound_cidr_allowlist", networks, "10.0.0.0/8"))
 
 
-def _texts(name: str, given: Sequence[str] | None) -> list[str]:
+def _texts(name: str, given: Sequence[str] | None, example: str) -> list[str]:
     if given is not None and (isinstance(given, str) or not all(isinstance(item, str) for item in given)):
-        raise InvalidError(f'{name} is {given!r}: it must be a list of strings, for example ["example.com"]')
+        raise InvalidError(f'{name} is {given!r}: it must be a list of strings, for example ["{example}"]')
     return list(given or ())

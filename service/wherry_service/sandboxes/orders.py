@@ -219,7 +219,8 @@ def _check_ports(spec: SandboxSpec) -> None:
     if len(ports) > MAX_PORTS:
         raise InvalidRequest(f"a sandbox has at most {MAX_PORTS} tunnels, got {len(ports)}")
     if len(set(ports)) < len(ports):
-        raise InvalidRequest("a port is named twice among the sandbox's ports")
+        twice = next(port for port in ports if ports.count(port) > 1)
+        raise InvalidRequest(f"port {twice} is named twice among the sandbox's ports: each has one tunnel")
     for port in ports:
         _within("a port", port, 1, 65535)
 

@@ -22,7 +22,7 @@ def test_images_of_old_builders_have_fastapi(monkeypatch: pytest.MonkeyPatch, na
     monkeypatch.setenv(name, version)
     image = Image.debian_slim().pip_install("fastapi==0.100")
     assert kinds(image) == ["debian_slim", "pip_install", "pip_install"]
-    assert image._steps[1].args == ("fastapi", "python-multipart")
+    assert image._steps[1].args == ("fastapi", "python-multipart", "aiohttp")
     assert kinds(Image.micromamba()) == ["micromamba", "pip_install"]
     assert kinds(Image.conda()) == ["conda", "pip_install"]
     assert kinds(Image.from_registry("ubuntu:22.04", add_python="3.12")) == [
