@@ -1,12 +1,13 @@
 """What stands on the pages of the dashboard, of a service whose containers are fakes."""
 
+import json
 import re
 from collections.abc import Iterator
 
 import pytest
 
 from tests.fakes.running_service import Running, running_service
-from tests.integration.test_dashboard import Browser, token
+from tests.integration.test_dashboard import FETCHES, Browser, token
 from wherry_proto.messages import (
     ObjectInfo,
     ObjectOpenRequest,
@@ -158,3 +159,20 @@ def test_a_form_with_nonsense_is_refused(browser: Browser, form: str) -> None:
     answer = browser.post("/tokens/revoke", f"wherry_page={browser.proof}&{form}")
     assert answer.status in (400, 404), answer
     assert browser.post("/tokens/revoke", form).status == 403
+
+
+@pytest.mark.parametrize("query", ["", "?minutes=10", "?minutes=10080", "?minutes=7", "?minutes=x", "?minutes=-1"])
+def test_graphs_are_given_columns_of_one_length(browser: Browser, query: str) -> None:
+    answer = browser.get(f"/series{query}", **FETCHES, X_Wherry_Page=browser.proof)
+    assert answer.status == 200, answer
+    found = json.loads(answer.text)
+    lengths = {len(column) for column in found.values() if isinstance(column, list)}
+    assert len(lengths) == 1
+    assert 60 <= lengths.pop() <= 122
+
+
+@pytest.mark.parametrize("query", ["?app=nothing", "?function=" + "x" * 9000, "?app=%00", "?env=nowhere"])
+def test_graphs_of_what_is_not_there_say_so(browser: Browser, query: str) -> None:
+    answer = browser.get(f"/series{query}", **FETCHES, X_Wherry_Page=browser.proof, Accept="application/json")
+    assert answer.status in (200, 400, 404)
+    assert "Traceback" not in answer.text
