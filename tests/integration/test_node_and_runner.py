@@ -135,7 +135,7 @@ class World:
         async def ready(image_id: str) -> str:
             return "image"
 
-        plan = plan_of("ap-1", function_id, spec, ready, no_secrets, lambda: "main")
+        plan = plan_of("ap-1", function_id, spec, ready, no_secrets, lambda: ("shop", "main"))
         self.dispatcher.open_function(plan, retry_of(spec), "ap-1", self.client.client_id)
         return function_id
 

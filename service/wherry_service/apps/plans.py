@@ -52,12 +52,12 @@ def plan_of(
     spec: FunctionSpec,
     ready_image: ReadyImage,
     secret_values: SecretValues,
-    environment: Callable[[], str],
+    names: Callable[[], tuple[str, str]],
     import_only: bool = False,
 ) -> PoolPlan:
     """Return the plan; raise `InvalidRequest` naming the function, the field and its range.
 
-    `environment` tells the name of the app's, as it is when a container is made.
+    `names` tells those of the app and of its environment, as they are when a container is made.
     """
     _check(spec)
     owner = f"function {spec.name!r}"
@@ -108,7 +108,7 @@ def plan_of(
             disk_limit_mib=resources.ephemeral_disk_mib or None,
             gpus=tuple(Gpu(gpu.type, gpu.count) for gpu in spec.gpus),
             volumes=volumes,
-            env=variables_of(container_id, app_id, function_id, spec.image_id, environment()),
+            env=variables_of(container_id, app_id, function_id, spec.image_id, (*names(), spec.name)),
             buckets=await bucket_orders(owner, spec.bucket_mounts, secret_values),
             # Asked for each container: one that starts later gets what the secrets hold then.
             secrets=await secret_values(spec.secret_ids) if spec.secret_ids else {},
@@ -141,12 +141,20 @@ def plan_of(
     )
 
 
-def variables_of(container_id: str, app_id: str, function_id: str, image_id: str, environment: str) -> dict[str, str]:
-    """Return the variables that tell code in a container who and where it is, under our names and Modal's."""
+def variables_of(
+    container_id: str, app_id: str, function_id: str, image_id: str, names: tuple[str, str, str]
+) -> dict[str, str]:
+    """Return the variables that tell code in a container who and where it is, under our names and Modal's.
+
+    `names` are those of the app, its environment and the function.
+    """
+    app, environment, function = names
     return {
         "WHERRY_CONTAINER_ID": container_id,
         "WHERRY_APP_ID": app_id,
+        "WHERRY_APP_NAME": app,
         "WHERRY_FUNCTION_ID": function_id,
+        "WHERRY_FUNCTION_NAME": function,
         "WHERRY_IMAGE_ID": image_id,
         "WHERRY_ENVIRONMENT": environment,
         "MODAL_TASK_ID": container_id,

@@ -36,9 +36,13 @@ class Serving:
             spec,
             beside.ready_image,
             beside.objects.secret_values,
-            lambda: self._register.running(record.app_id).record.environment,
+            lambda: self._names(record.app_id),
             import_only,
         )
+
+    def _names(self, app_id: str) -> tuple[str, str]:
+        record = self._register.running(app_id).record
+        return record.name, record.environment
 
     def open(self, app: App, record: FunctionRecord, found: Sequence[FoundContainer] = ()) -> None:
         """Serve one more function, by containers of an earlier life that are its own first."""

@@ -481,7 +481,7 @@ def test_a_plan_carries_batches_gpus_and_disk() -> None:
         pool=PoolSettings(max_concurrent_inputs=4, target_concurrent_inputs=2, max_batch_size=8, batch_wait_ms=50),
         gpus=[GpuRequest(type="A100", count=2), GpuRequest(type="any", count=1)],
     )
-    plan = plan_of("ap-1", "fu-1", spec, ready, no_secrets, lambda: "main")
+    plan = plan_of("ap-1", "fu-1", spec, ready, no_secrets, lambda: ("shop", "main"))
     order = asyncio.run(_order(plan.make_order))
     assert (plan.bounds.slots, plan.bounds.target) == (32, 16)
     assert (plan.load.concurrency, plan.load.max_batch_size, plan.load.batch_wait_ms) == (4, 8, 50)
@@ -507,7 +507,7 @@ async def _order(make: Any) -> Any:
 def test_settings_out_of_range_are_refused(change: dict[str, Any], said: str) -> None:
     spec = FunctionSpec(**{"name": "f", "module_name": "m", "qualname": "f", "image_id": "im-1", **change})
     with pytest.raises(InvalidRequest) as caught:
-        plan_of("ap-1", "fu-1", spec, ready, no_secrets, lambda: "main")
+        plan_of("ap-1", "fu-1", spec, ready, no_secrets, lambda: ("shop", "main"))
     assert said in str(caught.value)
 
 

@@ -76,7 +76,7 @@ class World:
         async def ready(image_id: str) -> str:
             return "image"
 
-        plan = plan_of("ap-1", function_id, spec, ready, no_secrets, lambda: "main")
+        plan = plan_of("ap-1", function_id, spec, ready, no_secrets, lambda: ("shop", "main"))
         self.dispatcher.open_function(plan, retry_of(spec), "ap-1", self.client.client_id)
 
     def call(self, count: int, kind: int = CallKind.MAP, function_id: str = FUNCTION, parent: str = "") -> list[str]:

@@ -37,7 +37,7 @@ def open_generator(world: World, method: str = "") -> None:
     async def ready(image_id: str) -> str:
         return "image"
 
-    plan = plan_of("ap-1", GENERATOR, spec, ready, no_secrets, lambda: "main")
+    plan = plan_of("ap-1", GENERATOR, spec, ready, no_secrets, lambda: ("shop", "main"))
     world.dispatcher.open_function(plan, retry_of(spec), "ap-1", world.client.client_id)
 
 

@@ -12,6 +12,7 @@ from tests.fakes.apps import no_secrets
 from tests.fakes.host import host_of
 from tests.fakes.node import FakeContainer, FakeNode, payload
 from wherry_proto.messages import Failure, FunctionSpec, PoolSettings, Resources
+from wherry_runner.loader import RESERVED
 from wherry_service.apps.plans import plan_of
 from wherry_service.calls.call import Call, Input
 from wherry_service.engines.engine import EngineUnreachable
@@ -108,7 +109,7 @@ class World:
                 await self.order()
             return "image"
 
-        return plan_of("ap-1", function_id, spec, ready, no_secrets, lambda: "main")
+        return plan_of("ap-1", function_id, spec, ready, no_secrets, lambda: ("shop", "main"))
 
     def open(self, function_id: str = "fu-1", memory_mib: int = 0, **settings: Any) -> Pool[Input]:
         return self.pools.open(self.plan(function_id, memory_mib, **settings), self.listener)
@@ -569,5 +570,9 @@ def test_containers_are_told_who_they_are() -> None:
             assert made.env[f"{prefix}_IMAGE_ID"] == "im-1"
             assert made.env[f"{prefix}_ENVIRONMENT"] == "main"
         assert (made.env["MODAL_IS_REMOTE"], made.env["WHERRY_FUNCTION_ID"]) == ("1", "fu-7")
+        named = {name: made.env[f"WHERRY_{name}"] for name in ("APP_ID", "APP_NAME", "FUNCTION_NAME")}
+        assert named == {"APP_ID": "ap-1", "APP_NAME": "shop", "FUNCTION_NAME": "fu-7"}
+        # A function's own variables and secrets replace none of them.
+        assert {name for name in made.env if name.startswith("WHERRY_")} <= RESERVED
 
     asyncio.run(main())

@@ -262,7 +262,7 @@ def spec(**fields: Any) -> FunctionSpec:
 
 def test_a_runner_is_told_that_a_class_is_a_server() -> None:
     def told(web: WebSpec) -> Any:
-        plan = plan_of("ap-1", "fu-1", spec(web=web), ready, no_secrets, lambda: "main")
+        plan = plan_of("ap-1", "fu-1", spec(web=web), ready, no_secrets, lambda: ("shop", "main"))
         return load(plan.load)["function"]["web"][""]["exit_grace_s"]
 
     assert told(web(7)) == 7
@@ -283,4 +283,4 @@ def test_a_runner_is_told_that_a_class_is_a_server() -> None:
 )
 def test_what_can_be_no_server(change: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidRequest, match=said):
-        plan_of("ap-1", "fu-1", spec(**change), ready, no_secrets, lambda: "main")
+        plan_of("ap-1", "fu-1", spec(**change), ready, no_secrets, lambda: ("shop", "main"))

@@ -150,7 +150,7 @@ def test_secrets_that_a_container_was_given_are_masked_when_it_has_ended(tmp_pat
             VolumeStore(tmp_path / "volumes"), no_buckets(engine, tmp_path), world.masks, Containment(),
             starts_at_once=4, connect_guest=no_guests, connect_web=no_web,
         )  # fmt: skip
-        plan = plan_of("ap-1", "fu-1", spec("f"), ready, no_secrets, lambda: "main")
+        plan = plan_of("ap-1", "fu-1", spec("f"), ready, no_secrets, lambda: ("shop", "main"))
         order = replace(await plan.make_order("co-1"), secrets={"PASSWORD": "hunter22"})
         events = Ends()
         node.start(order, Hearer("co-1", events, events))
