@@ -1,7 +1,8 @@
 """Reads the parts of the service when somebody asks for metrics; nothing is read in between."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
@@ -14,7 +15,7 @@ from wherry_service.engines.docker import DockerEngine
 from wherry_service.forward.forwarder import Forwarder
 from wherry_service.health import OK
 from wherry_service.metrics.families import Row, counter, gauge, histogram
-from wherry_service.metrics.inputs import inputs
+from wherry_service.metrics.inputs import counted, families
 from wherry_service.metrics.labels import NAMES, Named
 from wherry_service.metrics.watching import Watching
 from wherry_service.pools.pool import Pool
@@ -34,16 +35,19 @@ class Collector:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._process)
 
-    async def collect(self) -> list[Metric]:
-        """Return all families. Asks the engine and the database whether they answer; the rest is in memory."""
+    async def collect(self) -> Callable[[], Iterator[Metric]]:
+        """Return what makes all families, in a thread: of many functions that takes longer than others can wait.
+
+        Asks the engine and the database whether they answer; the rest is in memory.
+        """
+        of_inputs = counted(self._parts.work.recorded.records, self._named)
         of_functions = [*self._functions(), *self._containers(), *self._usage(), *self._http()]
         of_service = [*self._builds(), *self._beside(), *self._stores(), *await self._machine()]
-        return [*of_functions, *of_service, *self._process.collect()]
+        return lambda: chain(families(of_inputs), of_functions, of_service, self._process.collect())
 
     # What is asked
 
     def _functions(self) -> Iterator[Metric]:
-        yield from inputs(self._parts.work.recorded.records, self._named)
         waiting, running, retrying, size = [], [], [], []
         for pool in self._parts.work.pools:
             labels = self._named.of(pool.plan.function_id)

@@ -1,7 +1,8 @@
 """What became of inputs, as records count it: no input is counted a second time for metrics."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from prometheus_client.core import Metric
 
@@ -32,8 +33,16 @@ _KINDS = {
 }
 
 
-def inputs(records: Iterable[FunctionRecords], named: Named) -> Iterator[Metric]:
-    """Yield what records have counted, by the labels of functions."""
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What records had counted at one time: of each function, and the calls by kind."""
+
+    counts: Mapping[Labels, tally.Counts]
+    calls: Sequence[Row]
+
+
+def counted(records: Iterable[FunctionRecords], named: Named) -> Counted:
+    """Return what records have counted by now, by the labels of functions."""
     now_ms = time.time() * 1000
     counts: dict[Labels, tally.Counts] = {}
     calls: list[Row] = []
@@ -44,24 +53,30 @@ def inputs(records: Iterable[FunctionRecords], named: Named) -> Iterator[Metric]
         labels = named.bounded(labels) if is_used else named.known(labels)
         tally.add(counts.setdefault(labels, tally.empty()), one.tally.counts)
         calls += [((*labels, _KINDS.get(kind, "other")), count) for kind, count in one.tally.calls.items()]
+    return Counted(counts, calls)
+
+
+def families(found: Counted) -> Iterator[Metric]:
+    """Yield the families: of many functions they are thousands of series, for a thread to make."""
+    counts = found.counts
     ended = [
-        ((*labels, outcome), found[position])
-        for labels, found in counts.items()
+        ((*labels, outcome), one[position])
+        for labels, one in counts.items()
         for position, outcome in _OUTCOMES.items()
         # Also 0: without it the first failure of a function would be none.
-        if found[position] or outcome in ("success", "exception")
+        if one[position] or outcome in ("success", "exception")
     ]
-    yield counter("wherry_calls", "Calls that were begun, by kind.", calls, (*NAMES, "kind"))
+    yield counter("wherry_calls", "Calls that were begun, by kind.", found.calls, (*NAMES, "kind"))
     yield counter("wherry_inputs", "Inputs that ended, by how.", ended, (*NAMES, "outcome"))
-    again = [((*labels, "user"), found[tally.RETRIES]) for labels, found in counts.items()]
-    again += [((*labels, "lost"), found[tally.LOSSES]) for labels, found in counts.items()]
+    again = [((*labels, "user"), one[tally.RETRIES]) for labels, one in counts.items()]
+    again += [((*labels, "lost"), one[tally.LOSSES]) for labels, one in counts.items()]
     text = "Attempts after the first: by retries= (user), and since a container was lost."
     yield counter("wherry_input_retries", text, again, (*NAMES, "why"))
-    cold = [(labels, found[tally.COLD_STARTS]) for labels, found in counts.items()]
+    cold = [(labels, one[tally.COLD_STARTS]) for labels, one in counts.items()]
     yield counter("wherry_cold_starts", "Inputs that waited for a container to start.", cold, NAMES)
-    waited = [(labels, _made(tally.queue_buckets(found), found[tally.QUEUE_MS])) for labels, found in counts.items()]
+    waited = [(labels, _made(tally.queue_buckets(one), one[tally.QUEUE_MS])) for labels, one in counts.items()]
     yield histogram("wherry_input_queue_seconds", "Seconds that inputs waited for a container.", waited, NAMES)
-    ran = [(labels, _made(tally.run_buckets(found), found[tally.RUN_MS])) for labels, found in counts.items()]
+    ran = [(labels, _made(tally.run_buckets(one), one[tally.RUN_MS])) for labels, one in counts.items()]
     yield histogram("wherry_input_run_seconds", "Seconds that inputs ran.", ran, NAMES)
 
 

@@ -6,7 +6,7 @@ import ipaddress
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import uvicorn
@@ -32,7 +32,8 @@ HEAD_TIMEOUT_S, MAX_HEAD_BYTES = 10.0, 16 << 10
 MAX_CONNECTIONS = 64
 SCOPES = frozenset({"admin", "metrics"})
 
-Collect = Callable[[], Awaitable[Sequence[Metric]]]
+Collect = Callable[[], Awaitable[Callable[[], Iterable[Metric]]]]
+"""Looks at what there is; what it returns makes families of that, in a thread."""
 
 
 class Exposition:
@@ -44,7 +45,7 @@ class Exposition:
         self._tokens = tokens
         self._health = health
         self._lock = asyncio.Lock()
-        self._found: list[Metric] = []
+        self._found: Sequence[Metric] = ()
         self._found_at = float("-inf")
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -76,10 +77,12 @@ class Exposition:
         answer.body = body
         return answer
 
-    async def _metrics(self) -> list[Metric]:
+    async def _metrics(self) -> Sequence[Metric]:
         async with self._lock:
             if time.monotonic() - self._found_at > FRESH_S:
-                self._found, self._found_at = list(await self._collect()), time.monotonic()
+                make = await self._collect()
+                self._found = await asyncio.to_thread(lambda: tuple(make()))
+                self._found_at = time.monotonic()
             return self._found
 
     def _refusal(self, scope: dict[str, Any]) -> Answer | None:

@@ -9,7 +9,7 @@ from wherry_proto.messages import CallKind, WebSpec
 from wherry_service.apps.endpoints import Endpoint
 from wherry_service.errors import NotFound
 from wherry_service.metering import Counts, Histogram, Histograms
-from wherry_service.metrics.inputs import inputs
+from wherry_service.metrics.inputs import counted, families
 from wherry_service.metrics.labels import FORGET_AFTER_S, OTHER, Labels, Named
 from wherry_service.metrics.settings import MetricsSettings
 from wherry_service.metrics.watching import MAX_ANSWERS, Watching, how
@@ -168,7 +168,7 @@ def test_what_records_count_is_told_by_function() -> None:
             sample.labels["function"],
             *[sample.labels[one] for one in ("outcome", "kind", "le") if one in sample.labels],
         ): sample.value
-        for family in inputs(found, named)
+        for family in families(counted(found, named))
         for sample in family.samples
     }
     # Two runs of an app are one.
@@ -186,8 +186,8 @@ def test_what_records_count_is_told_by_function() -> None:
 def test_a_look_at_old_records_keeps_no_place() -> None:
     named = Named(Functions(), 10)
     old = FunctionRecords(Subject("main", "ap-1", "shop", "fu-1", "old"), 10)
-    families = list(inputs([old], named))
-    assert {sample.labels["function"] for family in families for sample in family.samples} <= {"other"}
+    told = list(families(counted([old], named)))
+    assert {sample.labels["function"] for family in told for sample in family.samples} <= {"other"}
 
 
 @pytest.mark.parametrize(
