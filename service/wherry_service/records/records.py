@@ -61,7 +61,16 @@ class CallRecords:
             if len(self._functions) >= MAX_FUNCTIONS:
                 self._forget(min(self._functions.values(), key=lambda one: one.last_ms))
             known = self._functions[function_id] = FunctionRecords(subject, self.settings.keep)
+        elif not known.subject.environment:
+            self._name(known.subject)
         return known
+
+    def _name(self, subject: Subject) -> None:
+        """Give a function its names, if they are known by now: its containers start before its app is deployed."""
+        found = self._describe(subject.function_id)
+        if found is not None:
+            subject.environment, subject.app_id = found.environment, found.app_id
+            subject.app_name, subject.function_name = found.app_name, found.function_name
 
     def add(self, function: FunctionRecords, rows: Sequence[PlainRow], now_ms: int) -> None:
         """Keep inputs of a function that have ended, and tell those who hear of it."""
@@ -94,7 +103,11 @@ class CallRecords:
         return self._count
 
     def __iter__(self) -> Iterator[FunctionRecords]:
-        return iter(list(self._functions.values()))
+        found = list(self._functions.values())
+        for one in found:
+            if not one.subject.environment:
+                self._name(one.subject)
+        return iter(found)
 
     def get(self, function_id: str) -> FunctionRecords | None:
         """Return the records of a function, if it has any."""
@@ -102,7 +115,7 @@ class CallRecords:
 
     def meant(self, environment: str, app: str, function: str) -> list[FunctionRecords]:
         """Return the records of functions by the names or ids of app and function; "": of any."""
-        return [one for one in self._functions.values() if one.subject.is_meant(environment, app, function)]
+        return [one for one in self if one.subject.is_meant(environment, app, function)]
 
     def known_story(self, input_id: str) -> Story | None:
         """Return what an input has beside its row, if it has that."""

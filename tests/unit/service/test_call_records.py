@@ -19,7 +19,7 @@ from wherry_service.records import records as records_module
 from wherry_service.records.query import Query, key_of, limit_of, text_of
 from wherry_service.records.reader import Found, RecordReader
 from wherry_service.records.records import CallRecords
-from wherry_service.records.rows import PlainRow, first_line
+from wherry_service.records.rows import PlainRow, Subject, first_line
 from wherry_service.records.settings import RecordSettings
 from wherry_service.store.call_records import CallRecordStore
 
@@ -239,3 +239,18 @@ def test_the_key_of_a_page_is_checked() -> None:
             key_of(text)
     with pytest.raises(InvalidRequest, match="at most 1000"):
         limit_of(1001)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_function_has_its_names_also_if_its_containers_start_before_it_is_known(asked: bool) -> None:
+    known: dict[str, Subject] = {}
+    records = CallRecords(RecordSettings(), known.get)
+    # As of a version that is being deployed.
+    one = records.function("fu-1", "ap-1", "work")
+    assert records.meant("main", "shop", "work") == []
+    known["fu-1"] = Subject("main", "ap-1", "shop", "fu-1", "work")
+    if asked:
+        assert records.meant("main", "shop", "work") == [one]
+    else:
+        assert records.function("fu-1") is one
+    assert (one.subject.environment, one.subject.app_name, one.subject.function_name) == ("main", "shop", "work")
