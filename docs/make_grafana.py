@@ -76,9 +76,17 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             ),
             Panel("Processors", "short", ((_rate("wherry_container_cpu_seconds_total", "app, function"), FUNCTION),)),
             Panel(
+                "GPUs that work", "short", ((f"sum by (app, function) (wherry_container_gpus_busy{{{OF}}})", FUNCTION),)
+            ),
+            Panel(
                 "Memory",
                 "bytes",
                 ((f"sum by (app, function) (wherry_container_memory_bytes{{{OF}}})", FUNCTION),),
+            ),
+            Panel(
+                "Memory of GPUs",
+                "bytes",
+                ((f"sum by (app, function) (wherry_container_gpu_memory_bytes{{{OF}}})", FUNCTION),),
             ),
         ),
     ),

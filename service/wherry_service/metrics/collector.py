@@ -79,10 +79,19 @@ class Collector:
         yield counter("wherry_container_exits", "Containers that ended, by how.", exits, (*NAMES, "reason"))
 
     def _usage(self) -> Iterator[Metric]:
+        gpus, seen_gpus = self._parts.machine.capacity.gpus, self._watching.gpus
         memory: list[Row] = []
+        busy: list[Row] = []
+        gpu_memory: list[Row] = []
         for container_id, function_id in self._parts.work.pools.whose():
             if (seen := self._parts.work.sampler.latest(container_id)) is not None:
                 memory.append((self._named.of(function_id), seen[0].memory_bytes))
+            for use in (seen_gpus[one] for one in gpus.ids_of(container_id) if one in seen_gpus):
+                busy.append((self._named.of(function_id), use.busy))
+                gpu_memory.append((self._named.of(function_id), use.memory_bytes))
+        yield gauge("wherry_container_gpus_busy", "GPUs' worth of work that containers' GPUs do.", busy, NAMES)
+        text = "Memory that is used of the GPUs that containers have."
+        yield gauge("wherry_container_gpu_memory_bytes", text, gpu_memory, NAMES)
         text = "Processor time that containers have used, as seen from time to time."
         yield counter("wherry_container_cpu_seconds", text, self._watching.used, NAMES)
         text = "Memory that containers use, as seen from time to time, without page cache that can be had back."

@@ -46,6 +46,8 @@ class Metrics:
         parts.published.deployments.on_deployed.append(watching.on_deployed)
         parts.published.deployments.on_failed.append(watching.on_deploy_failed)
         parts.work.sampler.on_used.append(watching.on_used)
+        gpus, pools = parts.machine.capacity.gpus, parts.work.pools
+        parts.basics.tasks.spawn(watching.look_at_gpus(lambda: any(gpus.ids_of(one) for one, _ in pools.whose())))
         parts.basics.tasks.spawn(watching.look())
 
 

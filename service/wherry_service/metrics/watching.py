@@ -1,10 +1,13 @@
 """Counts what happens while metrics are on: nobody else asks for it."""
 
 import asyncio
+from collections.abc import Callable
 
 from wherry_service.apps.app import App
 from wherry_service.apps.endpoints import Endpoint
 from wherry_service.calls.call import Input
+from wherry_service.engines import gpu_use
+from wherry_service.engines.gpu_use import GpuUse
 from wherry_service.metering import QUICK_S, Counts, Histogram, Histograms
 from wherry_service.metrics.labels import OTHER, Labels, Named
 from wherry_service.node.events import ContainerExit
@@ -17,6 +20,8 @@ HTTP_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 6
 BUILD_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 # Seconds between two looks at whether the event loop is late.
 LOOK_EVERY_S = 0.5
+# Between two looks at the GPUs.
+GPUS_EVERY_S = 10.0
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "WS"})
 # Pairs of method and status that one function may have; an app answers what it likes.
 MAX_ANSWERS = 40
@@ -46,6 +51,8 @@ class Watching(PoolEvents[Input]):
         self.lag = Histogram(QUICK_S)
         # Seconds of processor time.
         self.used: Counts[Labels] = Counts(OTHER, _MOST)
+        # Of the GPUs that containers have, by number and by UUID.
+        self.gpus: dict[str, GpuUse] = {}
         self._answers: dict[Labels, set[tuple[str, str]]] = {}
         named.on_forgotten.append(self._forget)
 
@@ -107,6 +114,12 @@ class Watching(PoolEvents[Input]):
         # Counted by app, which is bounded like functions are.
         labels = self._named.bounded(Labels(app.record.environment, app.record.name, ""))
         self.deploys.add((labels.environment, labels.app, outcome))
+
+    async def look_at_gpus(self, are_used: Callable[[], bool]) -> None:
+        """See again and again how busy GPUs are, while containers have some, until cancelled."""
+        while True:
+            self.gpus = await asyncio.to_thread(gpu_use.look) if are_used() else {}
+            await asyncio.sleep(GPUS_EVERY_S)
 
     async def look(self) -> None:
         """Measure again and again how late the event loop is, until cancelled."""

@@ -2,11 +2,14 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 
 from wherry_proto.messages import CallKind, WebSpec
 from wherry_service.apps.endpoints import Endpoint
+from wherry_service.engines import gpu_use
+from wherry_service.engines.gpu_use import GpuUse
 from wherry_service.errors import NotFound
 from wherry_service.metering import Counts, Histogram, Histograms
 from wherry_service.metrics.inputs import counted, families
@@ -188,6 +191,19 @@ def test_a_look_at_old_records_keeps_no_place() -> None:
     old = FunctionRecords(Subject("main", "ap-1", "shop", "fu-1", "old"), 10)
     told = list(families(counted([old], named)))
     assert {sample.labels["function"] for family in told for sample in family.samples} <= {"other"}
+
+
+def test_what_is_used_of_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = "0, GPU-aa, 87, 1024\n1, GPU-bb, 0, 3\n2, GPU-cc, [N/A], 7\nnonsense\n"
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{lines}END\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    found = gpu_use.look()
+    assert found["0"] == found["GPU-aa"] == GpuUse(0.87, 1 << 30)
+    assert found.keys() == {"0", "1", "GPU-aa", "GPU-bb"}
+    program.write_text("#!/bin/sh\nexit 9\n")
+    assert gpu_use.look() == {}
 
 
 @pytest.mark.parametrize(
