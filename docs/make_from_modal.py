@@ -54,7 +54,11 @@ def page() -> str:
 - `modal.__version__` is Wherry's version.
 - `wherry` stands for `modal` on the command line. Settings are in `~/.wherry.toml` and in variables named
   `WHERRY_…` ([commands](commands.md#variables)).
-- URLs of web endpoints are addresses of your own service ([functions with URLs](web.md)).
+- URLs of web endpoints are addresses of your own service ([functions with URLs](web.md)). They have TLS only where
+  the service's domain has it: a program that writes `https://` itself needs such a domain.
+- An app whose name has a `/` runs under another name, and can't be deployed, as with Modal.
+- The name of a bucket is checked where it is written: a placeholder such as `"<my-bucket>"` is an error there.
+- A class with web methods makes all its apps when a container starts. If one can't be made, no method is called.
 - There is one token for a person or program, with rights in named environments ([tokens](tokens.md)).
 
 ## What makes no difference
