@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from tests.databases import Disk, Disks
 from tests.fakes.clock import run_fast
 from tests.fakes.schedules import APP, FUNCTION, START_MS, Killed, World, run
-from wherry_proto.messages import Failure, FailureKind, FunctionSpec, ScheduledState, ScheduleSpec
+from wherry_proto.messages import CallKind, Failure, FailureKind, FunctionSpec, ScheduledState, ScheduleSpec
 from wherry_service.errors import NotFound, Unready
 from wherry_service.ids import new_id
+from wherry_service.recovery import restored
 from wherry_service.schedules.schedules import STALLED_MS, Schedules
 from wherry_service.schedules.settings import ScheduleSettings
 from wherry_service.schedules.ticks import ticks_of
@@ -444,3 +445,21 @@ def test_next_runs_are_those_that_come(disk: Disk) -> None:
         assert await world.schedules.infos(["ap-2"]) == []
 
     run(disk, scenario, ScheduleSpec(cron="0 9 * * 1-5", timezone="Europe/Berlin"))
+
+
+def test_records_know_a_run_from_a_spawned_call_also_in_the_next_life(disk: Disk) -> None:
+    async def scenario(world: World) -> None:
+        await world.move(10)
+        (item,) = world.host.items
+        rows = [row for _, row in world.journal.recorder.open_rows([item])]
+        assert [(row[2][1], row[0]) for row in rows] == [(CallKind.SCHEDULE, world.clock.ms)]
+        await world.restart()
+        (again,) = restored(await world.calls.open_inputs(), await world.schedules.open_calls())
+        assert again.call.scheduled
+        assert not restored(await world.calls.open_inputs(), set())[0].call.scheduled
+        world.host.items.append(again)
+        await world.finish()
+        await world.store.expire(world.clock.ms)
+        assert await world.schedules.open_calls() == set()
+
+    run(disk, scenario)
