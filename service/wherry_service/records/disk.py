@@ -10,6 +10,7 @@ from wherry_service.errors import ServiceError
 from wherry_service.records.rows import Attempt, PlainRow, Row, Subject
 from wherry_service.records.settings import RecordSettings
 from wherry_service.store.call_records import CallRecordStore, StoredRecord
+from wherry_service.store.schema import storable
 
 log = logging.getLogger(__name__)
 
@@ -108,16 +109,16 @@ def stored(subject: Subject, row: Row, error: str, attempts: Sequence[Attempt]) 
     """Return a row as it is on disk."""
     call_id, kind, parent_input_id, version = row.facts
     return StoredRecord(
-        row.input_id,
+        storable(row.input_id),
         call_id,
         row.position,
-        parent_input_id,
+        storable(parent_input_id),
         subject.environment,
         subject.app_id,
-        subject.app_name,
+        storable(subject.app_name),
         subject.function_id,
-        subject.function_name,
-        row.method,
+        storable(subject.function_name),
+        storable(row.method),
         version,
         kind,
         row.state,
@@ -129,8 +130,8 @@ def stored(subject: Subject, row: Row, error: str, attempts: Sequence[Attempt]) 
         row.losses,
         min(row.argument_bytes, _MAX_SIZE),
         min(row.result_bytes, _MAX_SIZE),
-        error,
-        json.dumps(attempts, ensure_ascii=False) if attempts else "",
+        storable(error),
+        json.dumps(attempts) if attempts else "",
     )
 
 

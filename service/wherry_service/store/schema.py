@@ -11,6 +11,13 @@ HEAD = "0023"
 metadata = MetaData()
 
 
+def storable(text: str) -> str:
+    """Return a text as every database takes it."""
+    if text.isprintable() and text.isascii():
+        return text
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
 class Text(sa.types.TypeDecorator[str]):
     """Text of any length. Of what no database takes (half a surrogate pair) or not each (NUL), a mark is left."""
 
@@ -18,9 +25,7 @@ class Text(sa.types.TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
-        if value is None or (value.isprintable() and value.isascii()):
-            return value
-        return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+        return None if value is None else storable(value)
 
 
 apps = Table(

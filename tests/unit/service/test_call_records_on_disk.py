@@ -176,6 +176,27 @@ def test_the_disk_is_bounded_by_rows_and_days(disk: Disk, monkeypatch: pytest.Mo
     lives(disk, scenario)
 
 
+def test_any_text_can_be_written_and_a_later_end_replaces_an_earlier_one(disk: Disk) -> None:
+    async def scenario(life: Callable[..., Life]) -> None:
+        one = life()
+        (input_id,) = one.end(state=RecordState.FAILED)
+        story = one.records.story(input_id)
+        story.error, story.attempts = "NUL \0 and half \ud800 of a pair", [Attempt("co-0", 1, 2, 5, "\0 \ud800")]
+        one.disk._waiting.clear()
+        (row,) = one.records.function("fu-1").ended
+        one.disk.ended(one.records.function("fu-1").subject, [row])
+        await one.disk.write()
+        (found,) = await life().listed()
+        assert found.error == "NUL \ufffd and half ? of a pair"
+        assert found.attempts[0].container_id == "co-0"
+        one.disk.ended(one.records.function("fu-1").subject, [(*row[:12], RecordState.LOST)])
+        await one.disk.write()
+        (found,) = await life().listed()
+        assert found.row.state == RecordState.LOST
+
+    lives(disk, scenario)
+
+
 def test_settings_are_checked() -> None:
     for name, value in (("SAMPLE", "2"), ("MAX_ROWS", "x"), ("KEEP_DAYS", "0")):
         with pytest.raises(Unready, match=f"WHERRY_RECORDS_{name} is '{value}'"):
