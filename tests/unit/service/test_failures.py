@@ -287,7 +287,7 @@ def test_the_next_life_runs_what_tells_and_knows_that_it_does(tmp_path: Path) ->
     async def scenario(world: FailingWorld) -> None:
         input_id = world.spawn()
         await world.fail(input_id)
-        (item,) = restored(await CallStore(world.database).open_inputs())
+        (item,) = restored(await CallStore(world.database).open_inputs(), set())
         assert (item.call.function_id, item.call.cause, item.call.origin) == (TOLD, Cause.TELL, input_id)
 
     run(tmp_path, scenario)
