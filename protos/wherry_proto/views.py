@@ -10,6 +10,7 @@ from wherry_proto.messages import (
     AppInfo,
     AppState,
     AuditEntry,
+    CallKind,
     ContainerInfo,
     Deployment,
     DeploymentState,
@@ -22,6 +23,8 @@ from wherry_proto.messages import (
     LogLine,
     ObjectInfo,
     PoolSettings,
+    Record,
+    RecordState,
     Resources,
     SandboxInfo,
     SandboxState,
@@ -66,6 +69,26 @@ RUN_STATES = {
     ScheduledState.SUCCEEDED: "succeeded",
     ScheduledState.FAILED: "failed",
     ScheduledState.SKIPPED: "skipped",
+}
+RECORD_STATES = {
+    RecordState.QUEUED: "queued",
+    RecordState.RUNNING: "running",
+    RecordState.RETRYING: "retrying",
+    RecordState.SUCCEEDED: "succeeded",
+    RecordState.FAILED: "failed",
+    RecordState.TIMEOUT: "timeout",
+    RecordState.CANCELLED: "cancelled",
+    RecordState.LOST: "lost",
+    RecordState.REJECTED: "rejected",
+}
+CALL_KINDS = {
+    CallKind.REMOTE: "remote",
+    CallKind.MAP: "map",
+    CallKind.GENERATOR: "generator",
+    CallKind.SPAWN: "spawn",
+    CallKind.SPAWN_MAP: "spawn_map",
+    CallKind.WEB: "web",
+    CallKind.SCHEDULE: "schedule",
 }
 STREAMS = {Stream.STDOUT: "stdout", Stream.STDERR: "stderr", Stream.SYSTEM: "system"}
 _ENTRY = ("token_id", "token_name", "action", "environment", "target", "outcome", "peer")
@@ -338,3 +361,43 @@ def log_line(line: LogLine) -> View:
         "input_id": line.input_id or None,
         "goes_on": line.goes_on,
     }
+
+
+def record(one: Record) -> View:
+    """Return what became of an input: times in ms, which order calls, and in words."""
+    return {
+        "input_id": one.input_id,
+        "call_id": one.call_id,
+        "index": one.index,
+        "parent_input_id": one.parent_input_id or None,
+        "environment": one.environment,
+        "app_id": one.app_id,
+        "app_name": one.app_name,
+        "function_id": one.function_id,
+        "function_name": one.function_name,
+        "method": one.method or None,
+        "version": one.version or None,
+        "kind": CALL_KINDS.get(one.kind, "unknown"),
+        "state": RECORD_STATES.get(one.state, "unknown"),
+        "queued_at": time_of(one.queued_ms),
+        "started_at": time_of(one.started_ms),
+        "ended_at": time_of(one.ended_ms),
+        "queued_ms": one.queued_ms or None,
+        "started_ms": one.started_ms or None,
+        "ended_ms": one.ended_ms or None,
+        "queue_seconds": _seconds(one.queued_ms, one.started_ms or one.ended_ms),
+        "run_seconds": _seconds(one.started_ms, one.ended_ms),
+        "container_id": one.container_id or None,
+        "retries": one.retries,
+        "losses": one.losses,
+        "argument_bytes": one.argument_bytes,
+        "result_bytes": one.result_bytes,
+        "error": one.error or None,
+        "kept": one.kept,
+        "replay_of": one.replay_of or None,
+        "replayed_by": one.replayed_by or None,
+    }
+
+
+def _seconds(from_ms: int, to_ms: int) -> float | None:
+    return max(0, to_ms - from_ms) / 1000 if from_ms and to_ms else None

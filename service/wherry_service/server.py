@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from wherry_service import __version__
 from wherry_service.api.local import LocalApi
@@ -47,6 +48,7 @@ class Service:
         self._state_dir = state_dir
         if self.parts.basics.ui.enabled:
             self.parts.published.ingress.own.mount(NAME, "", self._dashboard())
+        self._mount_api()
         self._recovery = Recovery(self.parts)
         self._watchman = Watchman(self.parts)
         self._forwarder = Forwarder(ForwardSettings.from_environment(settings.rooms), self._names)
@@ -84,18 +86,26 @@ class Service:
         ingress = self.parts.published.ingress
         return Dashboard(basics.ui, lambda: ingress.site, callers, logins, instance, basics.stop.asked)
 
-    async def _open_dashboard(self) -> None:
-        try:
-            await self.parts.published.ingress.await_first()
-        except Unready as error:
-            log.warning("there is no dashboard: %s", error)
-
     def _names(self, function_id: str) -> Names:
         try:
             app, record = self.parts.published.apps.register.find(function_id)
         except NotFound:
             return Names()
         return Names(app.record.environment, app.record.name, record.name)
+
+    def _mount_api(self) -> None:
+        published, http = self.parts.published, self.parts.basics.http
+        made: list[Any] = []
+
+        async def api(scope: dict[str, Any], receive: Any, send: Any) -> None:
+            if not made:
+                from wherry_service.http_api.app import HttpApi  # noqa: PLC0415 - start-up cost: only with the first request
+
+                made.append(HttpApi(self.handlers.callers, http.body_timeout_s))
+            await made[0](scope, receive, send)
+
+        if http.api:
+            published.ingress.own.mount("api", "/v1", api)
 
     def request_stop(self, force: bool) -> None:
         """Begin to stop; a second request, or a forced one, does not wait for running inputs."""
@@ -173,6 +183,8 @@ class Service:
         ends.push_async_callback(published.apps.ending.close)
         ends.push_async_callback(published.ingress.close)
         ends.push_async_callback(self.parts.entrances.door.drain)
+        if published.ingress.own:
+            spawn(self._open_port())
         if isinstance(machine.engine, DockerEngine):
             spawn(machine.network.keep())
         ends.callback(self._recovery.stop_clock)
@@ -180,13 +192,18 @@ class Service:
         spawn(machine.capacity.gpus.look())
         for goes_on in Housekeeping(self.parts).works():
             spawn(goes_on)
-        if self.parts.basics.ui.enabled:
-            spawn(self._open_dashboard())
         self._watchman.begin()
         ends.push_async_callback(asyncio.to_thread, self._watchman.close)
         spawn(self._watchman.run())
         log.info("wherry %s serves %s, process %d", __version__, self._state_dir, os.getpid())
         ends.callback(self._hurry)
+
+    async def _open_port(self) -> None:
+        """Have the port of the service's own pages; without it the service works, and its clients do."""
+        try:
+            await self.parts.published.ingress.await_first()
+        except Unready as error:
+            log.warning("the HTTP API and the pages can't be reached: %s", error)
 
     # The end, where it is more than a call
 

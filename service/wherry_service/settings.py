@@ -42,6 +42,12 @@ _ROOMS = (
     Key("http.keep_alive", 65.0, "Seconds that an idle connection stays open.", "number"),
     Key("http.max_header_kib", 64, "KiB of a request's head, at most.", "whole"),
     Key("http.max_body_mib", 4096, "MiB of a request's body, at most; 0: no limit.", "whole"),
+    Key(
+        "http.api",
+        "on",
+        "Whether the HTTP API answers at the port of web endpoints; each of its requests has a token.",
+        choices=("on", "off"),
+    ),
     Key("http.queue_limit", 0, "Requests that may wait for one function; 0: no limit of its own.", "whole"),
     Key(
         "http.proxy_tokens",

@@ -73,6 +73,7 @@ url = wherry.Server.from_name("shop", "Room").get_url()
 ELSEWHERE = {
     "cookbook.md": "its programs have names",
     "deploy.md": "its programs have names",
+    "http-api.md": "its programs have names",
     "editors.md": "it shows what type checkers refuse: tests/typing",
     "notebooks.md": "tests/acceptance/test_notebooks.py",
     "reference.md": "it has signatures, no programs",

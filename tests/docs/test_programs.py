@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.servers import BucketServer
+from tests.acceptance.service import OwnService
 from tests.docs.pages import Section, is_shown, sections
 
 PAGES = [
@@ -16,6 +17,7 @@ PAGES = [
     "docs/getting-started.md",
     "docs/classes.md",
     "docs/deploy.md",
+    "docs/http-api.md",
     "docs/editors.md",
     "docs/cookbook.md",
     "extras/skill/SKILL.md",
@@ -24,18 +26,20 @@ SECTIONS = [section for page in PAGES for section in sections(page) if section.s
 
 
 @pytest.fixture
-def shell(environment: dict[str, str], tmp_path: Path) -> Iterator[dict[str, str]]:
+def shell(service: OwnService, environment: dict[str, str], tmp_path: Path) -> Iterator[dict[str, str]]:
     """The variables of a reader's shell, with a bucket for those who want one."""
     objects = tmp_path / "buckets/datasets/in"
     objects.mkdir(parents=True)
     (objects / "a.txt").write_text("one two three\n")
     (objects / "b.txt").write_text("one two three four\n")
+    port = (service.state_dir / "http_port").read_text().strip()
     with BucketServer(tmp_path / "buckets").serving("datasets") as server:
         yield dict(
             environment,
             PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             ENDPOINT=server.endpoint,
             COLUMNS="200",
+            API=f"http://127.0.0.1:{port}/.wherry/api/v1",
         )
 
 

@@ -2,9 +2,10 @@
 
 import pytest
 
+from wherry.cli import _records
 from wherry.schedule import Cron, Period, Schedule, from_message
 from wherry_proto import views
-from wherry_proto.messages import ObjectInfo, ScheduleSpec
+from wherry_proto.messages import CallKind, ObjectInfo, Record, RecordState, ScheduleSpec
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,20 @@ def test_objects_say_how_much_they_hold_where_that_is_counted() -> None:
         "environment": "main",
         "created_at": None,
     }
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Record(),
+        Record(
+            input_id="in-1", call_id="fc-1", queued_ms=1_000, started_ms=1_500, ended_ms=4_000,
+            state=RecordState.FAILED, kind=CallKind.SPAWN, error="ValueError: no", retries=2,
+            kept=True, method="m", version=3,
+        ),
+        Record(queued_ms=1_000, ended_ms=3_000, state=RecordState.CANCELLED),
+        Record(queued_ms=1_000, started_ms=2_000, state=RecordState.RUNNING),
+    ],
+)  # fmt: skip
+def test_a_record_is_shown_as_the_command_shows_it(record: Record) -> None:
+    assert views.record(record) == _records.described(record)

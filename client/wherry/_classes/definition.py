@@ -80,8 +80,8 @@ class ClassDefinition(Definition):
         return [f"{name}.{own}" for own, partial in methods if getattr(partial, "web", None) is not None]
 
     def parameter_specs(self) -> list[ParameterSpec]:
-        """Describe the parameters that requests may give."""
-        return self.blueprint.parameters.specs() if self.web_names("") else []
+        """Describe the parameters that requests, and calls from other languages, may give."""
+        return self.blueprint.parameters.specs()
 
     def image_on(self, recipe: Recipe, secrets: Sequence[Secret]) -> Recipe:
         """Return the image of its containers, made of that one: its methods with `@build()` have run in it."""

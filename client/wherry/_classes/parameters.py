@@ -92,8 +92,10 @@ class Parameters:
         return found
 
     def specs(self) -> list[ParameterSpec]:
-        """Describe those that can be given for the service, which reads them from the queries of requests."""
-        import json  # noqa: PLC0415 - start-up cost: only for classes with web endpoints
+        """Describe those that can be given for the service, which reads them from queries of requests and from JSON."""
+        if not self._declared:
+            return []
+        import json  # noqa: PLC0415 - start-up cost: only for classes with parameters
 
         from wherry_proto.messages import ParameterSpec  # noqa: PLC0415 - start-up cost: as above
 

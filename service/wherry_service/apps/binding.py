@@ -12,6 +12,7 @@ from wherry_proto.messages import (
     PoolSettings,
 )
 from wherry_service.apps.app import App, Beside, grace_of
+from wherry_service.apps.parameters import without_json
 from wherry_service.apps.register import AppRegister
 from wherry_service.apps.serving import Serving
 from wherry_service.apps.variants import bind_key, merged, normalized, variant_of
@@ -83,7 +84,8 @@ class Binding:
     async def bind(self, request: FunctionBindRequest, is_for_request: bool = False) -> FunctionInfo:
         """Return the variant of a function that has these parameters and options; made when first asked for."""
         register = self._register
-        app, _ = register.find(request.function_id)
+        app, base = register.find(request.function_id)
+        request = without_json(request, base.spec)
         key = bind_key(request)
         async with app.lock:
             # Published anew or stopped meanwhile, it may be another, or none.

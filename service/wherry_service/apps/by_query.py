@@ -1,25 +1,20 @@
 """Which object of a class answers a request: the one with the parameters that the request's query says."""
 
-import io
 import json
 import math
-import pickle
 from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
 from wherry_proto.messages import Format, FunctionBindRequest, ParameterSpec, Payload
 from wherry_service.apps.binding import Binding
 from wherry_service.apps.endpoints import Endpoint
+from wherry_service.apps.parameters import Value, pickled
 from wherry_service.errors import InvalidRequest
 
-# As the SDK pickles the arguments of objects: the same object has the same containers then.
-PROTOCOL = 5
 MAX_DIGITS = 64
 MAX_FIELDS = 1000
 _TRUE = frozenset(("true", "1", "yes", "on"))
 _FALSE = frozenset(("false", "0", "no", "off"))
-
-Value = str | int | float | bool | bytes | None
 
 
 class ByQuery:
@@ -64,15 +59,6 @@ def values_of(name: str, parameters: Sequence[ParameterSpec], query: str) -> dic
         if not one.default_json or json.dumps(value if type(value) is not bytes else None) != one.default_json:
             found[one.name] = value
     return found
-
-
-def pickled(values: dict[str, Value]) -> bytes:
-    """Return (args, kwargs) of an object as the SDK does."""
-    buffer = io.BytesIO()
-    pickler = pickle.Pickler(buffer, PROTOCOL)
-    pickler.fast = True
-    pickler.dump(((), values))
-    return buffer.getvalue()
 
 
 def _read(name: str, parameter: ParameterSpec, text: str) -> Value:

@@ -40,6 +40,8 @@ class HttpSettings:
     max_body_bytes: int = 4 << 30
     # Requests that may wait for a function; 0: as many as calls.
     queue_limit: int = 0
+    # Whether the HTTP API answers there.
+    api: bool = True
     # "id:secret" of those that requires_proxy_auth lets through.
     proxy_tokens: tuple[str, ...] = ()
 
@@ -65,6 +67,7 @@ class HttpSettings:
             max_head_bytes=(read.whole("WHERRY_HTTP_MAX_HEADER_KIB", None, 1, 1024) or 64) << 10,
             max_body_bytes=read.mebibytes("WHERRY_HTTP_MAX_BODY_MIB", default.max_body_bytes),
             queue_limit=read.whole("WHERRY_HTTP_QUEUE_LIMIT", None, 0, 1_000_000) or 0,
+            api=read.flag("WHERRY_HTTP_API", default.api),
             proxy_tokens=tuple(t.strip() for t in environ.get("WHERRY_PROXY_TOKENS", "").split(",") if ":" in t),
         )
 
@@ -77,6 +80,12 @@ class _Reader:
 
     def text(self, name: str, default: str) -> str:
         return self._environ.get(name, "").strip() or default
+
+    def flag(self, name: str, default: bool) -> bool:
+        raw = self._environ.get(name, "").strip().lower()
+        if raw not in ("", "on", "off"):
+            raise SettingsError(f"{name} is {raw!r}: it must be on or off")
+        return raw == "on" if raw else default
 
     def number(self, name: str, default: float) -> float:
         raw = self._environ.get(name, "").strip()

@@ -8,7 +8,8 @@ import pytest
 import wherry
 from wherry._calling.variants import pickled as pickled_by_the_sdk
 from wherry_proto.messages import ParameterSpec
-from wherry_service.apps.by_query import pickled, values_of
+from wherry_service.apps.by_query import values_of
+from wherry_service.apps.parameters import pickled
 from wherry_service.errors import InvalidRequest
 
 
@@ -75,7 +76,7 @@ def test_the_same_object_has_the_same_containers_as_by_the_sdk(values: dict[str,
     assert pickle.loads(pickled(values)) == ((), values)
 
 
-def test_the_sdk_describes_the_parameters_of_classes_with_endpoints() -> None:
+def test_the_sdk_describes_the_parameters_of_classes() -> None:
     app = wherry.App("x")
 
     @app.cls(serialized=True)
@@ -101,7 +102,7 @@ def test_the_sdk_describes_the_parameters_of_classes_with_endpoints() -> None:
         parameter("size", "int", "None", default="null"),
         parameter("key", "bytes"),
     ]
-    assert plain.parameter_specs() == []
+    assert plain.parameter_specs() == [parameter("name", "str", required=True)]
 
 
 def test_a_class_with_init_arguments_has_no_endpoint() -> None:
