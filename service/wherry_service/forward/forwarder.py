@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # What waits for one way, at most: lines beyond are dropped.
-MAX_BYTES, MAX_LINES = 16 << 20, 50_000
+MAX_BYTES = 16 << 20
+MAX_LINES = 50_000
 # Sent at once.
 BATCH_LINES = 1000
 # Seconds for which lines gather, between tries that fail, and between two lines about that.

@@ -13,7 +13,8 @@ from wherry_service.ids import time_of
 # Points of one container: an hour, at a look each 10 s.
 MAX_POINTS = 360
 # Containers that are looked at, and that are remembered after their end.
-MAX_CONTAINERS, MAX_ENDED = 2000, 200
+MAX_CONTAINERS = 2000
+MAX_ENDED = 200
 _AT_ONCE = 4
 # Looking takes at most this part of the time, however many there are.
 _BUSY_PART = 0.2
