@@ -10,10 +10,11 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.waiting import wait_until
@@ -28,8 +29,8 @@ class Tab:
     """One page: what it shows, and what it complains of."""
 
     def __init__(self, url: str) -> None:
-        self._closing = ExitStack()
-        self._socket = self._closing.enter_context(connect(url, proxy=None, max_size=None))
+        self._ends = ExitStack()
+        self._socket = self._ends.enter_context(connect(url, proxy=None, max_size=None))
         self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
         # What the console and the log have said: errors, and violations of the content security policy.
         self.complaints: list[str] = []
@@ -42,15 +43,13 @@ class Tab:
             self.ask(f"{domain}.enable")
 
     def _read(self) -> None:
-        try:
+        with suppress(ConnectionClosed):
             for text in self._socket:
                 message = json.loads(text)
                 if "id" in message:
                     self._answers.put(message)
                 else:
                     self._heard(message["method"], message["params"])
-        except Exception:  # noqa: BLE001 - the tab is closed
-            return
 
     def _heard(self, method: str, params: dict[str, Any]) -> None:
         if method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
@@ -136,7 +135,7 @@ class Tab:
 
     def close(self) -> None:
         """Stop listening to it."""
-        self._closing.close()
+        self._ends.close()
 
 
 class Chromium:
@@ -151,12 +150,6 @@ class Chromium:
         request = urllib.request.Request(f"http://127.0.0.1:{self._port}/json/new?about:blank", method="PUT")
         with self._opener.open(request, timeout=10) as answer:
             return Tab(json.load(answer)["webSocketDebuggerUrl"])
-
-    def first(self) -> Tab:
-        """Return the tab that is there."""
-        with self._opener.open(f"http://127.0.0.1:{self._port}/json", timeout=10) as answer:
-            (target,) = [found for found in json.load(answer) if found["type"] == "page"]
-        return Tab(target["webSocketDebuggerUrl"])
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,12 @@ class Running:
 
     def __init__(self, state_dir: Path, environment: dict[str, str]) -> None:
         self.state_dir = state_dir
-        self._environment = {**os.environ, "WHERRY_HTTP_PORT": "0", "PYTHONPATH": str(ROOT), **environment}
+        self._environment = {
+            **os.environ,
+            "WHERRY_HTTP_PORT": "0",
+            "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("", "service", "client", "protos")),
+            **environment,
+        }
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -68,6 +74,12 @@ class Running:
         assert isinstance(link, DashboardLink)
         return link
 
+    def say(self, line: str) -> None:
+        """Have an app of its print a line."""
+        made = self.state_dir / "say.new"
+        made.write_text(line)
+        made.rename(self.state_dir / "say")
+
     def stop(self) -> None:
         """End it in order."""
         if self._process is not None and self._process.poll() is None:
@@ -97,8 +109,26 @@ async def _main(state_dir: Path) -> None:
         await asyncio.sleep(0.02)
     # Also where nothing opens it by itself.
     await ingress.ready()
+    if calls := os.environ.get("WHERRY_TEST_SEED"):
+        from tests.fakes.seed import seed
+
+        if not (state_dir / "seeded").exists():
+            await seed(service, int(calls))
+            (state_dir / "seeded").touch()
+        asyncio.ensure_future(_print_at_will(service, state_dir / "say"))  # noqa: RUF006 - until the process ends
     (state_dir / "port").write_text(str(ingress.site.port))
     await serving
+
+
+async def _print_at_will(service: Service, path: Path) -> None:
+    """Have the first app that runs print what a test writes into a file."""
+    while True:
+        await asyncio.sleep(0.02)
+        if path.exists():
+            app = next(iter(service.parts.published.apps.register)).record.app_id
+            rows = [(1, "", int(time.time() * 1000), path.read_text(), False)]
+            service.parts.stores.logs.append(app, "", "co-" + "0" * 26, rows, {})
+            path.unlink()
 
 
 if __name__ == "__main__":

@@ -367,3 +367,41 @@ def test_a_tokens_terminal_is_looked_for_in_its_environments(service: Running, b
     with connect(url, sock=sock, additional_headers=headers, origin=Origin(browser.origin), proxy=None) as shell:
         told = json.loads(shell.recv(timeout=10))
     assert "environments of this token" in told["error"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/apps", "/calls", "/calls?state=failed&within=hour&search=x", "/containers?span=60", "/logs"]
+)
+def test_each_page_answers_also_where_there_is_nothing(browser: Browser, path: str) -> None:
+    answer = browser.sign_in().get(path)
+    assert answer.status == 200
+    assert "</html>" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/apps/ap-nothing", 400),
+        ("/functions/fu-01M8P1V0DJ35G1MFVGGVG9W1JS", 404),
+        ("/calls/in-01M8P1V0F38EJN9XWJCMXQAR4Y", 404),
+        ("/calls/nonsense", 400),
+        ("/calls?after=nonsense", 400),
+        ("/containers/co-01M8P1V0F33RET3E2WF66EW0BB", 404),
+        ("/logs?app=nothing", 200),
+        ("/apps?env=nowhere", 404),
+        ("/nowhere", 404),
+    ],
+)
+def test_what_is_not_there_is_said_on_a_page(browser: Browser, path: str, status: int) -> None:
+    answer = browser.sign_in().get(path)
+    assert answer.status == status
+    assert "Traceback" not in answer.text
+
+
+def test_lanes_are_json_for_our_own_pages_alone(browser: Browser) -> None:
+    browser.sign_in()
+    asked = {"Sec_Fetch_Site": "same-origin", "Sec_Fetch_Mode": "cors", "Sec_Fetch_Dest": "empty"}
+    answer = browser.get("/containers/lanes.json?span=10", **asked)
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    assert json.loads(answer.text)["lanes"] == []
+    assert browser.get("/containers/lanes.json", **{**asked, "Sec_Fetch_Site": "same-site"}).status == 403

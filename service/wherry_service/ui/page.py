@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -51,6 +51,11 @@ class Asked:
         """Call an rpc as who asks; raise the `ServiceError` that it ends with."""
         return await ask(self.caller, name, message)
 
+    @property
+    def now_ms(self) -> int:
+        """The time, in milliseconds since 1970."""
+        return int(time.time() * 1000)
+
     async def kept(self, name: str, message: Any, seconds: float) -> Any:
         """Return what an rpc answered this asker at most so many seconds ago; `message` is always the same one."""
         return await self.known.get(self.session.token_id, name, seconds, lambda: self.ask(name, message))
@@ -86,6 +91,17 @@ class Feed:
 
 
 @dataclass(frozen=True, slots=True)
+class Follow:
+    """Something that comes in pieces: events, or a file."""
+
+    path: str
+    pieces: Callable[[Asked], AsyncIterator[bytes]]
+    kind: str = "text/event-stream"
+    # Of a file: under which name it is kept.
+    file_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Action:
     """Something that a form does; `do` returns the path of the page to go on at, with what is said there."""
 
@@ -101,7 +117,7 @@ class Done:
     said: str = ""
 
 
-T = TypeVar("T", Page, Feed, Action)
+T = TypeVar("T", Page, Feed, Follow, Action)
 
 
 class Routes(Generic[T]):

@@ -37,7 +37,7 @@ class Renderer:
         )
         made.filters |= {
             "size": words.size, "seconds": words.seconds, "moment": words.moment, "iso": words.iso,
-            "counted": words.counted, "short": words.short,
+            "counted": words.counted, "short": words.short, "plain": words.plain,
         }  # fmt: skip
         made.globals |= {
             "url": lambda path, **query: address(self._prefix, path, {key: str(value) for key, value in query.items()}),

@@ -5,8 +5,9 @@ import contextlib
 import html
 import logging
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 from wherry_proto.messages import EnvironmentListRequest
 from wherry_service.api.callers import Callers, ask
@@ -20,12 +21,12 @@ from wherry_service.ui import guard
 from wherry_service.ui.assets import Assets
 from wherry_service.ui.entry import Entry, SignedIn
 from wherry_service.ui.page import Asked, Data, Kept, Page, Routes
-from wherry_service.ui.pages import ACTIONS, FEEDS, PAGES
+from wherry_service.ui.pages import ACTIONS, FEEDS, FOLLOWS, PAGES
 from wherry_service.ui.render import Renderer
 from wherry_service.ui.settings import UiSettings
 from wherry_service.ui.stream import Streams, tag_of
 from wherry_service.ui.terminal import Terminals, refuse
-from wherry_service.ui.web import Place, Request, Response, WebError, address, led_to, phrase
+from wherry_service.ui.web import Pieces, Place, Request, Response, WebError, address, led_to, phrase
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,8 @@ class Dashboard:
         # By session: what its next page says of what was done.
         self._said: dict[str, str] = {}
         self._renderers: dict[str, Renderer] = {}
-        self._pages, self._feeds, self._actions = Routes(PAGES), Routes(FEEDS), Routes(ACTIONS)
+        self._pages, self._feeds = Routes(PAGES), Routes(FEEDS)
+        self._follows, self._actions = Routes(FOLLOWS), Routes(ACTIONS)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer a request."""
@@ -113,7 +115,7 @@ class Dashboard:
             return
         await self._terminals.serve(self._asked(request, found, request.query), match[1], send)
 
-    async def _answer(self, request: Request) -> "Response | AsyncIterator[bytes]":
+    async def _answer(self, request: Request) -> Response | Pieces:
         if request.path.startswith("/static/"):
             return self._static(request)
         guard.check_source(request)
@@ -138,13 +140,19 @@ class Dashboard:
             # Its token was revoked.
             return self._entry.end(request, found.session)
 
-    async def _get(self, request: Request, found: SignedIn) -> "Response | AsyncIterator[bytes]":
+    async def _get(self, request: Request, found: SignedIn) -> Response | Pieces:
         if request.path == "/events":
             return await self._events(request, found)
         asked = self._asked(request, found, request.query)
         if (feed := self._feeds.find(request.path)) is not None:
             asked.parts = feed[1]
             return await feed[0].answer(asked)
+        if (follow := self._follows.find(request.path)) is not None:
+            asked.parts = follow[1]
+            pieces = self._streams.others(asked, follow[0].pieces(asked))
+            name = follow[0].file_name
+            # Of a file among others, its own name.
+            return Pieces(pieces, follow[0].kind, request.path.rpartition("/")[2] if name == "file" else name)
         if (page := self._pages.find(request.path)) is None:
             raise WebError(404, "There is no page at this address.")
         asked.parts = page[1]
@@ -230,7 +238,7 @@ class Dashboard:
             response.headers.append((b"set-cookie", cookie.encode()))
         return response
 
-    async def _events(self, request: Request, found: SignedIn) -> AsyncIterator[bytes]:
+    async def _events(self, request: Request, found: SignedIn) -> Pieces:
         query = {key: value for key, value in request.query.items() if key not in ("page", "seen", guard.PROOF_FIELD)}
         page = self._pages.find(request.query.get("page", ""))
         if page is None or not page[0].live:
@@ -239,9 +247,10 @@ class Dashboard:
         asked = self._asked(request, found, query)
         asked.parts = page[1]
         renderer, around = self._renderer(request), _around(asked, found)
-        return self._streams.of_page(
+        parts = self._streams.of_page(
             asked, page[0], lambda name, data: renderer.block(page[0].template, name, {**around, **data}), seen
         )
+        return Pieces(parts)
 
     async def _post(self, request: Request, found: SignedIn) -> Response:
         if request.method != "POST":
@@ -280,14 +289,17 @@ class Dashboard:
             text = self._renderer(request).page("error.html", data)
         return Response(text.encode("utf-8", "replace"), error.status)
 
-    async def _send_stream(self, request: Request, pieces: AsyncIterator[bytes], send: Any) -> None:
+    async def _send_stream(self, request: Request, pieces: Pieces, send: Any) -> None:
         """Send what comes, until the browser has gone."""
-        headers = [(b"content-type", b"text/event-stream"), *guard.shielded(request, is_private=True)]
+        headers = [(b"content-type", pieces.kind.encode()), *guard.shielded(request, is_private=True)]
+        if pieces.file_name:
+            name = f"attachment; filename*=UTF-8''{quote(pieces.file_name, safe='')}"
+            headers.append((b"content-disposition", name.encode()))
 
         async def pass_on() -> None:
             begun = False
             try:
-                async for piece in pieces:
+                async for piece in pieces.pieces:
                     if not begun:
                         await send({"type": "http.response.start", "status": 200, "headers": headers})
                         begun = True
@@ -296,6 +308,8 @@ class Dashboard:
                 if not begun:
                     await _send_whole(request, self._refused(request, error), send)
                     return
+            if not begun:
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
         sending, gone = asyncio.ensure_future(pass_on()), asyncio.ensure_future(request.gone())

@@ -3,18 +3,23 @@
 import asyncio
 import contextlib
 import hashlib
+import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+from wherry_proto.messages import LogLine, Stream
 from wherry_service.api.logins import Logins
 from wherry_service.errors import ServiceError
 from wherry_service.ui.page import Asked, Page
 from wherry_service.ui.web import WebError
+from wherry_service.ui.words import plain
 
 # Seconds between two looks, at least: a part is sent at most so often. A look that takes long is taken more rarely.
 EVERY_S = 0.4
 SHARE = 10
 HEARTBEAT_S = 15.0
+# Seconds within which a stream ends whose reader has signed out.
+SIGNED_OUT_S = 2.0
 # Streams at once, of all browsers.
 MAX_STREAMS = 200
 
@@ -30,6 +35,17 @@ def event(name: str, text: str) -> bytes:
     """Return an event as it goes over the wire."""
     lines = "".join(f"data: {line}\n" for line in text.replace("\r", "").split("\n"))
     return f"event: {name}\n{lines}\n".encode("utf-8", "replace")
+
+
+def lines_event(lines: Sequence[LogLine]) -> bytes:
+    """Return lines of a log as an event, with the position of the last: a browser goes on from there."""
+    names = {Stream.STDERR: "stderr", Stream.SYSTEM: "system"}
+    rows = [
+        [line.position, line.at_ms, names.get(line.stream, "stdout"), line.container_id, plain(line.text)]
+        for line in lines
+    ]
+    text = json.dumps(rows, separators=(",", ":"))
+    return f"id: {lines[-1].position}\nevent: lines\ndata: {text}\n\n".encode()
 
 
 class Streams:
@@ -53,6 +69,33 @@ class Streams:
                 yield piece
         finally:
             self._open -= 1
+
+    async def others(self, asked: Asked, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Yield pieces until they end, the service does, or who reads them signs out."""
+        if self._open >= MAX_STREAMS:
+            raise WebError(429, "Too many pages are open: close some.")
+        self._open += 1
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        coming: asyncio.Future[bytes] | None = None
+        try:
+            while self._logins.is_open(asked.session):
+                coming = coming or asyncio.ensure_future(anext(pieces))
+                await asyncio.wait((coming, stopping), timeout=SIGNED_OUT_S, return_when=asyncio.FIRST_COMPLETED)
+                if coming.done():
+                    piece, coming = coming.result(), None
+                    yield piece
+                elif stopping.done():
+                    return
+        except StopAsyncIteration:
+            return
+        finally:
+            self._open -= 1
+            stopping.cancel()
+            if coming is not None:
+                coming.cancel()
+                with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
+                    await coming
+            await pieces.aclose()  # type: ignore[attr-defined]
 
     async def _parts(self, asked: Asked, page: Page, render: Render, seen: dict[str, str]) -> AsyncIterator[bytes]:
         yield b"retry: 1000\n\n"

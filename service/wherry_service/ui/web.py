@@ -1,6 +1,7 @@
 """Requests to pages, and what they are answered: the little of HTTP that the dashboard needs."""
 
 import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
@@ -46,6 +47,15 @@ class Response:
     headers: Headers = field(default_factory=list)
     # Whether its page may make style sheets of its own, as a terminal does.
     styles_inline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A response that comes in pieces: events, or a file under a name."""
+
+    pieces: AsyncIterator[bytes]
+    kind: str = "text/event-stream"
+    file_name: str = ""
 
 
 class Request:

@@ -1,7 +1,11 @@
 """How pages say numbers, times and states."""
 
 import datetime
+import re
 from typing import Any
+
+# What terminals take for colours and the like, and what has no picture.
+_CONTROLS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]|[\x00-\x08\x0b-\x1f\x7f]")
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -52,3 +56,8 @@ def short(text: Any, most: int = 80) -> str:
     """Return the beginning of a text."""
     said = str(text)
     return said if len(said) <= most else f"{said[: most - 1]}…"
+
+
+def plain(text: str) -> str:
+    """Return a line of a program without what only terminals understand."""
+    return _CONTROLS.sub("", text.rstrip("\n"))

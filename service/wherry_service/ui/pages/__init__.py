@@ -1,11 +1,32 @@
 """The pages, one module each."""
 
-from wherry_service.ui.page import Action, Feed, Page
-from wherry_service.ui.pages import home, images, resources, sandboxes, schedules, series, shell, team, volumes
+from wherry_service.ui.page import Action, Feed, Follow, Page
+from wherry_service.ui.pages import (
+    app,
+    apps,
+    call,
+    calls,
+    container,
+    containers,
+    function,
+    home,
+    images,
+    logs,
+    resources,
+    sandboxes,
+    schedules,
+    series,
+    shell,
+    team,
+    volumes,
+)
 
 PAGES: tuple[Page, ...] = (
-    home.PAGE, *images.PAGES, *resources.PAGES, *sandboxes.PAGES, *schedules.PAGES, *shell.PAGES, *team.PAGES,
-    *volumes.PAGES,
+    home.PAGE, apps.PAGE, app.PAGE, function.PAGE, calls.PAGE, call.PAGE, containers.PAGE, container.PAGE, logs.PAGE,
+    *images.PAGES, *resources.PAGES, *sandboxes.PAGES, *schedules.PAGES, *shell.PAGES, *team.PAGES, *volumes.PAGES,
 )  # fmt: skip
-FEEDS: tuple[Feed, ...] = (*series.FEEDS, *volumes.FEEDS)
-ACTIONS: tuple[Action, ...] = (*sandboxes.ACTIONS, *schedules.ACTIONS, *team.ACTIONS)
+FEEDS: tuple[Feed, ...] = (containers.FEED, *series.FEEDS, *volumes.FEEDS)
+FOLLOWS: tuple[Follow, ...] = logs.FOLLOWS
+ACTIONS: tuple[Action, ...] = (
+    *app.ACTIONS, *container.ACTIONS, *sandboxes.ACTIONS, *schedules.ACTIONS, *team.ACTIONS,
+)  # fmt: skip

@@ -37,6 +37,10 @@
 
   document.getElementById("environment")?.addEventListener("change", (event) => event.target.form.submit());
 
+  for (const chosen of document.querySelectorAll("select[data-submits]")) {
+    chosen.addEventListener("change", () => chosen.form.submit());
+  }
+
   for (const form of document.querySelectorAll("form[data-confirm]")) {
     form.addEventListener("submit", (event) => {
       if (!confirm(form.dataset.confirm)) event.preventDefault();
