@@ -26,6 +26,7 @@ KINDS = {
     "function_id": "function",
     "image_id": "image",
     "input_id": "input",
+    "input_ids": "input",
     "lease_id": "operation",
     "object_id": "object",
     "operation_id": "operation",

@@ -93,6 +93,36 @@ class FunctionCall(Object, Generic[R]):
         self._client.session.cancel_id(self._call_id, terminate_containers)
 
     @blocking
+    def retry(self, *, version: str = "newest") -> list[FunctionCall[R]]:
+        """Run what has failed of the call again; return the new calls, one for each input, in that order.
+
+        On the "newest" version of the function, or on the one that "failed". Raises NotFoundError where nothing that
+        failed is kept, and InvalidError, which says why, where an input can't run again. In a container, an input
+        that is another run of one already is not run again.
+        """
+        from wherry._calling.replaying import call_ids_of, kept_of_call, run_again, version_of  # noqa: PLC0415 - start-up cost: loads the messages
+
+        number = version_of(version)
+        # Kept the latest first.
+        ids = [one.input_id for one in sorted(kept_of_call(self._client, self._call_id), key=lambda one: one.index)]
+        return [self._of(self._client, one) for one in call_ids_of(list(run_again(self._client, ids, number)))]
+
+    @blocking
+    def arguments(self, *, index: int | None = None) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the args and kwargs of a failed input that is kept; `index`: which input's, of a `spawn_map`.
+
+        Raises NotFoundError where it is not kept, DeserializationError where they can't be read here, and InvalidError
+        where several have failed and no index is given. Code in a container may not ask.
+        """
+        from wherry._calling.replaying import arguments, kept_of_call, loaded  # noqa: PLC0415 - start-up cost: as above
+
+        found = [one for one in kept_of_call(self._client, self._call_id) if index in (None, one.index)]
+        if len(found) != 1:
+            what = "none has that index" if not found else "say which with index="
+            raise InvalidError(f"{len(found)} failed inputs of {self._call_id} are kept: {what}")
+        return loaded(self._client, arguments(self._client, found[0].input_id, bare=True))
+
+    @blocking
     def get_call_graph(self) -> list[InputInfo]:
         """Return the graph that the call is part of, as it is now: inputs, each with those of the calls that it made.
 

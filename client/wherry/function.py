@@ -14,6 +14,7 @@ from wherry.exception import DeprecationError, ExecutionError, InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable
+    from datetime import datetime, timedelta
 
     from wherry._calling.caller import Caller
     from wherry._calling.opening import Opening
@@ -314,6 +315,27 @@ class Function(Object, Scaling["Function[P, R, L]"], Generic[P, R, L]):
     def persist(cls, *args: Any, **kwargs: Any) -> None:
         """Raise InvalidError: functions can't be persisted. (reference: Function.persist)"""
         raise InvalidError("Function.persist is gone: deploy the app, and use Function.from_name")
+
+    @blocking
+    def retry_failed(
+        self,
+        *,
+        since: datetime | timedelta | None = None,
+        until: datetime | timedelta | None = None,
+        error: str = "",
+        version: str = "newest",
+    ) -> list[FunctionCall[R]]:
+        """Run spawned and scheduled inputs again that have failed and were not run again yet; return the new calls.
+
+        Those that failed from `since` on and before `until` (a timedelta: so long ago), with `error` in their error's
+        first line. On the "newest" version, or on the one that "failed". Raises InvalidError where some can't run
+        again: the others do.
+        """
+        from wherry._calling.replaying import retry_failed  # noqa: PLC0415 - start-up cost: loads the messages
+        from wherry.call import FunctionCall  # noqa: PLC0415 - start-up cost: as above
+
+        caller = self.callee.resolved()
+        return [FunctionCall(one, caller.client) for one in retry_failed(caller, since, until, error, version)]
 
     # Scaling
 

@@ -120,6 +120,12 @@ class RecordState:
     REJECTED = 9
 
 
+class ReplayVersion:
+    UNSPECIFIED = 0
+    NEWEST = 1
+    FAILED = 2
+
+
 class SandboxState:
     UNSPECIFIED = 0
     RUNNING = 1
@@ -3012,6 +3018,195 @@ class ContainerHistoryResponse(Message):
 
     def __init__(self, *, containers: "list[ContainerLane] | None" = None) -> None:
         self.containers: list[ContainerLane] = [] if containers is None else containers
+
+
+class ReplayListRequest(Message):
+    __slots__ = (
+        "environment",
+        "app",
+        "function",
+        "call_id",
+        "since_ms",
+        "until_ms",
+        "search",
+        "only_left",
+        "limit",
+        "after",
+    )
+    __kinds__ = "string string string string uint64 uint64 string bool uint32 string"
+
+    def __init__(
+        self,
+        *,
+        environment: str = "",
+        app: str = "",
+        function: str = "",
+        call_id: str = "",
+        since_ms: int = 0,
+        until_ms: int = 0,
+        search: str = "",
+        only_left: bool = False,
+        limit: int = 0,
+        after: str = "",
+    ) -> None:
+        self.environment = environment
+        self.app = app
+        self.function = function
+        self.call_id = call_id
+        self.since_ms = since_ms
+        self.until_ms = until_ms
+        self.search = search
+        self.only_left = only_left
+        self.limit = limit
+        self.after = after
+
+
+class KeptInput(Message):
+    __slots__ = (
+        "input_id",
+        "call_id",
+        "index",
+        "app_id",
+        "app_name",
+        "function_id",
+        "function_name",
+        "method",
+        "version",
+        "queued_ms",
+        "failed_ms",
+        "kind",
+        "error",
+        "attempts",
+        "argument_bytes",
+        "replay_of",
+        "replayed_by",
+    )
+    __kinds__ = "string string uint32 string string string string string uint32 uint64 uint64 enum string uint32 uint64 string string"
+
+    def __init__(
+        self,
+        *,
+        input_id: str = "",
+        call_id: str = "",
+        index: int = 0,
+        app_id: str = "",
+        app_name: str = "",
+        function_id: str = "",
+        function_name: str = "",
+        method: str = "",
+        version: int = 0,
+        queued_ms: int = 0,
+        failed_ms: int = 0,
+        kind: int = 0,
+        error: str = "",
+        attempts: int = 0,
+        argument_bytes: int = 0,
+        replay_of: str = "",
+        replayed_by: str = "",
+    ) -> None:
+        self.input_id = input_id
+        self.call_id = call_id
+        self.index = index
+        self.app_id = app_id
+        self.app_name = app_name
+        self.function_id = function_id
+        self.function_name = function_name
+        self.method = method
+        self.version = version
+        self.queued_ms = queued_ms
+        self.failed_ms = failed_ms
+        self.kind = kind
+        self.error = error
+        self.attempts = attempts
+        self.argument_bytes = argument_bytes
+        self.replay_of = replay_of
+        self.replayed_by = replayed_by
+
+
+class ReplayListResponse(Message):
+    __slots__ = ("inputs", "next")
+    __kinds__ = "KeptInput[] string"
+
+    def __init__(self, *, inputs: "list[KeptInput] | None" = None, next: str = "") -> None:
+        self.inputs: list[KeptInput] = [] if inputs is None else inputs
+        self.next = next
+
+
+class ReplayRunRequest(Message):
+    __slots__ = ("environment", "input_ids", "version", "operation_id", "once")
+    __kinds__ = "string string[] enum string bool"
+
+    def __init__(
+        self,
+        *,
+        environment: str = "",
+        input_ids: "list[str] | None" = None,
+        version: int = 0,
+        operation_id: str = "",
+        once: bool = False,
+    ) -> None:
+        self.environment = environment
+        self.input_ids: list[str] = [] if input_ids is None else input_ids
+        self.version = version
+        self.operation_id = operation_id
+        self.once = once
+
+
+class ReplayedInput(Message):
+    __slots__ = ("input_id", "new_input_id", "call_id", "function_id", "function_name", "problem")
+    __kinds__ = "string string string string string string"
+
+    def __init__(
+        self,
+        *,
+        input_id: str = "",
+        new_input_id: str = "",
+        call_id: str = "",
+        function_id: str = "",
+        function_name: str = "",
+        problem: str = "",
+    ) -> None:
+        self.input_id = input_id
+        self.new_input_id = new_input_id
+        self.call_id = call_id
+        self.function_id = function_id
+        self.function_name = function_name
+        self.problem = problem
+
+
+class ReplayRunResponse(Message):
+    __slots__ = ("inputs",)
+    __kinds__ = "ReplayedInput[]"
+
+    def __init__(self, *, inputs: "list[ReplayedInput] | None" = None) -> None:
+        self.inputs: list[ReplayedInput] = [] if inputs is None else inputs
+
+
+class ReplayArgumentsRequest(Message):
+    __slots__ = ("environment", "input_id", "version", "bare")
+    __kinds__ = "string string enum bool"
+
+    def __init__(self, *, environment: str = "", input_id: str = "", version: int = 0, bare: bool = False) -> None:
+        self.environment = environment
+        self.input_id = input_id
+        self.version = version
+        self.bare = bare
+
+
+class ReplayArguments(Message):
+    __slots__ = ("input", "payload", "function")
+    __kinds__ = "KeptInput Payload FunctionSpec"
+
+    def __init__(
+        self,
+        *,
+        input: "KeptInput | None" = None,
+        payload: "Payload | None" = None,
+        function: "FunctionSpec | None" = None,
+    ) -> None:
+        self.input = input
+        self.payload = payload
+        self.function = function
 
 
 class SandboxPort(Message):

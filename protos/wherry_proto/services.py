@@ -108,6 +108,11 @@ METHODS: dict[str, Method] = {
     "Records.Containers": Method(
         "/wherry.v1.Records/Containers", "ContainerHistoryRequest", "ContainerHistoryResponse", False, False
     ),
+    "Replays.List": Method("/wherry.v1.Replays/List", "ReplayListRequest", "ReplayListResponse", False, False),
+    "Replays.Run": Method("/wherry.v1.Replays/Run", "ReplayRunRequest", "ReplayRunResponse", False, False),
+    "Replays.Arguments": Method(
+        "/wherry.v1.Replays/Arguments", "ReplayArgumentsRequest", "ReplayArguments", False, False
+    ),
     "Sandboxes.Create": Method("/wherry.v1.Sandboxes/Create", "SandboxCreateRequest", "SandboxInfo", False, False),
     "Sandboxes.Get": Method("/wherry.v1.Sandboxes/Get", "SandboxGetRequest", "SandboxInfo", False, False),
     "Sandboxes.Wait": Method("/wherry.v1.Sandboxes/Wait", "SandboxWaitRequest", "SandboxInfo", False, False),

@@ -5,7 +5,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,20 +26,20 @@ from wherry_service.apps.departures import Departures
 from wherry_service.apps.deployments import Deployments
 from wherry_service.apps.endpoints import Endpoints, Site
 from wherry_service.apps.environments import Environments
-from wherry_service.apps.failed import FailedOnes
+from wherry_service.apps.failed import begin_failures
 from wherry_service.apps.names import FunctionNames
+from wherry_service.apps.replays import Replays
 from wherry_service.apps.source_use import SourceUse
 from wherry_service.calls.call import Input
 from wherry_service.calls.client import Clients
 from wherry_service.calls.diary import Diary
 from wherry_service.calls.dispatcher import Dispatcher
 from wherry_service.calls.exchange import Exchanges
-from wherry_service.calls.failures import Around, Failures
+from wherry_service.calls.failures import Failures
 from wherry_service.calls.journal import Journal
 from wherry_service.calls.queue import QueueLimit
 from wherry_service.calls.recorded import Recorded, recorded_by
 from wherry_service.calls.recorder import Recorder
-from wherry_service.calls.replay_settings import ReplaySettings
 from wherry_service.calls.requests import RequestLog
 from wherry_service.calls.server_sessions import ServerSessions
 from wherry_service.calls.values import Values
@@ -98,7 +98,6 @@ from wherry_service.store.database import Database
 from wherry_service.store.deployments import DeploymentStore
 from wherry_service.store.environment_records import EnvironmentRecords
 from wherry_service.store.environments import EnvironmentStore
-from wherry_service.store.failed_inputs import FailedInputStore
 from wherry_service.store.image_names import ImageNames
 from wherry_service.store.images import ImageStore
 from wherry_service.store.sandboxes import SandboxStore
@@ -212,6 +211,7 @@ class Published:
     health: Health
     apps: Apps
     deployments: Deployments
+    replays: Replays
     pruner: Pruner
     image_names: ImageNames
     source_use: SourceUse
@@ -370,7 +370,7 @@ def _work(basics: Basics, stores: Stores, machine: Machine) -> Work:
     names = FunctionNames()
     records = CallRecords(RecordSettings.from_environment(rooms), names.subject)
     recorder = Recorder(records, names.version, diary.line)
-    failures = Failures(FailedInputStore(database), stores.blobs, ReplaySettings.from_environment(rooms))
+    failures = Failures.of(database, stores.blobs, rooms)
     journal = Journal(calls, stores.blobs, values, load_of, recorder, failures)
     clients = Clients()
     dispatcher = Dispatcher(pools, clients, journal, diary, QueueLimit())
@@ -446,17 +446,10 @@ def _published(basics: Basics, stores: Stores, machine: Machine, work: Work, tok
     )
     by_query.begin(apps.binding)
     work.names.begin(apps.register)
-
-    def masked(app_id: str, text: str) -> str:
-        return stores.masks.masker(app_id).text(text)
-
-    def run(items: Sequence[Input]) -> None:
-        work.journal.restore(items)
-        work.dispatcher.submit(items)
-
-    work.failures.begin(Around(FailedOnes(apps.register).look, masked, run))
+    begin_failures(work.failures, apps.register, work.journal, work.dispatcher, stores.masks)
     Departures(work.clients, work.journal, work.dispatcher, apps, machine.objects.register, basics.tasks)
     deployments = Deployments(apps, store, DeploymentStore(database), work.pools, work.dispatcher)
+    replays = Replays(work.failures, apps, store, deployments, work.dispatcher.gate, stores.sources)
 
     image_names = ImageNames(database)
 
@@ -473,7 +466,18 @@ def _published(basics: Basics, stores: Stores, machine: Machine, work: Work, tok
         driver_volumes = DriverVolumes(machine.engine, {"wherry.instance": machine.node.instance}, register.exists)
         register.on_gone.append(driver_volumes.gone)
     return Published(
-        store, web, ingress, tunnels, health, apps, deployments, pruner, image_names, source_use, driver_volumes
+        store,
+        web,
+        ingress,
+        tunnels,
+        health,
+        apps,
+        deployments,
+        replays,
+        pruner,
+        image_names,
+        source_use,
+        driver_volumes,
     )
 
 

@@ -22,6 +22,7 @@ from wherry_service.api.info import Isolation, ServerApi
 from wherry_service.api.logs import LogApi
 from wherry_service.api.objects import object_handlers
 from wherry_service.api.records import RecordApi
+from wherry_service.api.replays import ReplayApi
 from wherry_service.api.rpc import Handler, handlers_of
 from wherry_service.api.sandboxes import SandboxApi
 from wherry_service.api.schedules import ScheduleApi
@@ -107,7 +108,8 @@ def _table(parts: Parts) -> dict[str, Handler]:
         ImageApi(machine.builder, machine.engine, published.pruner, keep_days, running.by_image),
         ImageNameApi(published.image_names, machine.builder),
         LogApi(stores.logs, published.store, running, work.pools),
-        RecordApi(work.recorded, stores.logs, published.store),
+        RecordApi(work.recorded, stores.logs, published.store, work.failures.store),
+        ReplayApi(published.replays),
         SandboxApi(work.sandboxes, running, published.tunnels, published.ingress.ready),
         ScheduleApi(work.schedules, running),
         parts.entrances.door.team(),

@@ -84,8 +84,8 @@ def calls_of(
         environment=caller.environment,
         function=caller.function_id,
         states=state_numbers([state] if isinstance(state, str) else state or ()),
-        since_ms=_ms(since, "calls: since", now),
-        until_ms=_ms(until, "calls: until", now),
+        since_ms=ms_of(since, "calls: since", now),
+        until_ms=ms_of(until, "calls: until", now),
         search=error or "",
     )
     return [described(record) for record in Records(caller.client, request, limit, caller.method)]
@@ -352,7 +352,8 @@ def went_wrong(lane: ContainerLane) -> bool:
     return lane.failed
 
 
-def _ms(value: datetime | timedelta | None, what: str, now: datetime) -> int:
+def ms_of(value: datetime | timedelta | None, what: str, now: datetime) -> int:
+    """Return milliseconds since 1970, 0 for None; a `timedelta` is so long ago. Raises InvalidError."""
     at = _at(value, what, now)
     return to_ms(at) if at is not None else 0
 

@@ -81,7 +81,7 @@ class Blobs:
         if payload.format == Format.JSON:
             from wherry._connection.json_values import load  # noqa: PLC0415 - start-up cost: only for calls made over HTTP
 
-            return load(self._bytes(payload))
+            return load(self.raw(payload))
         if payload.format not in (Format.PICKLE, Format.UNSPECIFIED):
             raise DeserializationError(
                 f"the value has format {payload.format}, which this version of wherry can't read"
@@ -90,7 +90,8 @@ class Blobs:
             return self.loads(payload.data) if payload.data else None
         return self._load_blob(payload, self.load_file, pickling.load)
 
-    def _bytes(self, payload: Payload) -> bytes:
+    def raw(self, payload: Payload) -> bytes:
+        """Return the bytes that a payload holds, as they are."""
         if not payload.blob_id:
             return payload.data
         return cast("bytes", self._load_blob(payload, lambda file: file.read(), lambda file: file.read()))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _TO_ROOT = 'if [ "$(pwd)" = / ]; then cd /root 2>/dev/null; fi; '
 # Seconds that a container made for a shell outlives its last one.
 LINGER_S = 2.0
-_PYTHON_PATH = "/run/wherry/source:/wherry/sdk"
+PYTHON_PATH = "/run/wherry/source:/wherry/sdk"
 # What `import modal` finds where that means Wherry.
 _MODAL_PATH = "/wherry/runner/wherry_runner/child_modal"
 
@@ -58,9 +58,9 @@ def fresh_for_function(client: Client, plan: Plan, definition: Definition) -> st
     needs.volumes, needs.shared = [*needs.volumes, *needs.shared], []
     filled = FunctionSpec()
     options.fill(filled)
-    env = {"PYTHONPATH": _PYTHON_PATH}
+    env = {"PYTHONPATH": PYTHON_PATH}
     if modal_name.is_taken():
-        env = {"PYTHONPATH": f"{_PYTHON_PATH}:{_MODAL_PATH}", modal_name.VARIABLE: "1"}
+        env = {"PYTHONPATH": f"{PYTHON_PATH}:{_MODAL_PATH}", modal_name.VARIABLE: "1"}
     spec = SandboxSpec(
         env={**env, **options.env},
         resources=filled.resources,

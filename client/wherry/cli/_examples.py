@@ -56,6 +56,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "call logs": ("call logs in-01KB8ZQ4M3", "call logs fc-01KB8ZQ4M3 -f"),
     "call graph": ("call graph fc-01KB8ZQ4M3",),
     "call cancel": ("call cancel fc-01KB8ZQ4M3",),
+    "call retry": (
+        "call retry in-01KB8ZQ4M3",
+        "call retry --app shop --since 12h --error timeout",
+        "call retry fc-01KB8ZQ4M3 --version failed",
+    ),
+    "call debug": ("call debug in-01KB8ZQ4M3", "call debug in-01KB8ZQ4M3 --pdb"),
     "function logs": ("function logs shop/price -f",),
     "function autoscaler settings": ("function autoscaler settings shop/price",),
     "function autoscaler update": ("function autoscaler update app/f --min-containers 1",),

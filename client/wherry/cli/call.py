@@ -26,6 +26,7 @@ from wherry.cli._records import (
     split_method,
     states_of,
 )
+from wherry.cli._replay import debug, retry
 from wherry.cli._usage import UsageError
 from wherry.exception import InvalidError, NotFoundError
 from wherry_proto.messages import (
@@ -190,6 +191,10 @@ def cancel(
             _say_cancelled(call_id, states, left.get(call_id, 0))
     if any(left.values()):
         raise typer.Exit(1)
+
+
+group.command("retry")(retry)
+group.command("debug")(debug)
 
 
 def _cancelled(record_id: str) -> str:

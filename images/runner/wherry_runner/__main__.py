@@ -11,7 +11,7 @@ AGAIN = "again"
 def main() -> None:
     directory = sys.argv[1] if len(sys.argv) > 1 else "/run/wherry"
     sdk = sys.argv[2] if len(sys.argv) > 2 else "/wherry/sdk"
-    _fix_path(os.path.join(directory, "source"), sdk)
+    fix_path(os.path.join(directory, "source"), sdk)
     from wherry_runner import context  # noqa: PLC0415 - found from here on: the path is mended first
     from wherry_runner.runner import Runner  # noqa: PLC0415 - as above
 
@@ -34,7 +34,7 @@ def main() -> None:
     os._exit(code)
 
 
-def _fix_path(source: str, sdk: str) -> None:
+def fix_path(source: str, sdk: str) -> None:
     """User code comes first, then what the user installed, the SDK last."""
     here = os.path.dirname(os.path.abspath(__file__))
     if sys.path and os.path.abspath(sys.path[0]) == here:

@@ -1,11 +1,15 @@
 """What became of inputs: asked by who may see the environment that they are of."""
 
+from collections.abc import Sequence
+
 from wherry_proto.messages import (
+    CallKind,
     ContainerBar,
     ContainerHistoryRequest,
     ContainerHistoryResponse,
     ContainerLane,
     ContainerTransition,
+    Record,
     RecordAttempt,
     RecordDetail,
     RecordListRequest,
@@ -32,6 +36,10 @@ from wherry_service.records.lanes import MAX_LANES, Lane, Window
 from wherry_service.records.query import Query, key_of, limit_of
 from wherry_service.records.reader import Found
 from wherry_service.store.apps import AppStore
+from wherry_service.store.failed_inputs import FailedInputStore
+
+# Those that are on disk.
+_DURABLE = (CallKind.SPAWN, CallKind.SPAWN_MAP, CallKind.SCHEDULE)
 
 # Of one call, the inputs whose tracebacks are shown; lines and characters of one.
 MAX_TRACEBACKS = 20
@@ -46,12 +54,13 @@ _TOLD = (RecordState.FAILED, RecordState.TIMEOUT)
 class RecordApi:
     """Serves records. What a request names is looked for in its environment alone."""
 
-    def __init__(self, recorded: Recorded, logs: LogStore, apps: AppStore) -> None:
+    def __init__(self, recorded: Recorded, logs: LogStore, apps: AppStore, failed: FailedInputStore) -> None:
         self._reader = recorded.reader
         self._statistics = recorded.statistics
         self._lanes = recorded.lanes
         self._logs = logs
         self._apps = apps
+        self._failed = failed
 
     @rpc("Records.List", ANY, FIELD, inside=Inside.ENVIRONMENT)
     async def list(self, request: RecordListRequest) -> RecordListResponse:
@@ -70,7 +79,9 @@ class RecordApi:
         found, after = await self._reader.select(environment, request.app, request.function, query)
         if not found and query.after is None:
             await self._check_names(environment, request.app, request.function)
-        return RecordListResponse(records=[one.record() for one in found], next=after)
+        records = [one.record() for one in found]
+        await self._mark(records)
+        return RecordListResponse(records=records, next=after)
 
     @rpc("Records.Show", ANY, ("record_id",), inside=Inside.ENVIRONMENT)
     async def show(self, request: RecordShowRequest) -> RecordShowResponse:
@@ -83,8 +94,10 @@ class RecordApi:
         found, counts = await self._reader.find(record_id, limit)
         if not found:
             raise NotFound(f"nothing is kept of {record_id}: it is unknown, or its record was dropped for newer ones")
+        details = [_detail(one, await self._traceback(one, number)) for number, one in enumerate(found)]
+        await self._mark([one.record for one in details if one.record is not None])
         return RecordShowResponse(
-            records=[_detail(one, await self._traceback(one, number)) for number, one in enumerate(found)],
+            records=details,
             counts=[RecordStateCount(state=state, count=count) for state, count in counts.items()],
         )
 
@@ -142,6 +155,14 @@ class RecordApi:
         if not found:
             await self._check_names(_main(request), request.app, request.function)
         return ContainerHistoryResponse(containers=[_lane(lane) for lane in found])
+
+    async def _mark(self, records: Sequence[Record]) -> None:
+        """Say of inputs whether they are kept, and which are other runs of which."""
+        durable = {one.input_id: one for one in records if one.kind in _DURABLE}
+        if durable:
+            for input_id, mark in (await self._failed.marks_of(list(durable))).items():
+                one = durable[input_id]
+                one.kept, one.replay_of, one.replayed_by = mark.is_kept, mark.replay_of, mark.replayed_by
 
     async def _check_names(self, environment: str, app: str, function: str) -> None:
         """Raise `NotFound` for names that were never there in an environment; with ids, nothing is just nothing."""

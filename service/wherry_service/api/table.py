@@ -19,6 +19,7 @@ from wherry_service.api.logs import LogApi
 from wherry_service.api.objects import ObjectApi, VolumeNames
 from wherry_service.api.queues import QueueApi
 from wherry_service.api.records import RecordApi
+from wherry_service.api.replays import ReplayApi
 from wherry_service.api.rpc import rules_of
 from wherry_service.api.rules import Rule
 from wherry_service.api.sandboxes import SandboxApi
@@ -33,7 +34,7 @@ from wherry_service.api.volumes import VolumeApi
 _APIS: tuple[type, ...] = (
     AppApi, BlobApi, CallApi, ContainerApi, DashboardApi, DeploymentApi, DictApi, DiskApi, EnvironmentApi, ExecApi,
     ImageApi, ImageNameApi, LogApi, QueueApi, RecordApi, SandboxApi, ScheduleApi, SecretApi, ServerApi, SessionApi,
-    TeamApi, Terminals, VolumeApi,
+    ReplayApi, TeamApi, Terminals, VolumeApi,
 )  # fmt: skip
 _GROUPS: Mapping[str, type] = {
     "Dicts": ObjectApi,

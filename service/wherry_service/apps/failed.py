@@ -1,14 +1,17 @@
 """What is known of the function of an input that failed: whose it is, in which version it ran, and who hears of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from wherry_proto.messages import FunctionSpec
 from wherry_service.apps.app import App
 from wherry_service.apps.plans import webs_of
 from wherry_service.apps.register import AppRegister
 from wherry_service.calls.call import Input
-from wherry_service.calls.failures import Facts
+from wherry_service.calls.dispatcher import Dispatcher
+from wherry_service.calls.failures import Around, Facts, Failures
+from wherry_service.calls.journal import Journal
 from wherry_service.errors import InvalidRequest, NotFound, near
+from wherry_service.logs.masks import Masks
 from wherry_service.store.apps import FunctionRecord
 
 
@@ -51,6 +54,21 @@ class FailedOnes:
         except (NotFound, InvalidRequest) as error:
             return "", str(error)
         return found.function_id, ""
+
+
+def begin_failures(
+    failures: Failures, register: AppRegister, journal: Journal, dispatcher: Dispatcher, masks: Masks
+) -> None:
+    """Have failed inputs kept, now that apps are known."""
+
+    def mask(app_id: str, text: str) -> str:
+        return masks.masker(app_id).text(text)
+
+    def run(items: Sequence[Input]) -> None:
+        journal.restore(items)
+        dispatcher.submit(items)
+
+    failures.begin(Around(FailedOnes(register).look, mask, run))
 
 
 def check_failure_handlers(specs: Iterable[FunctionSpec]) -> None:

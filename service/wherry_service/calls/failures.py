@@ -19,6 +19,7 @@ from wherry_service.ids import input_of_call, new_id, time_of
 from wherry_service.pools.container import Container
 from wherry_service.store.blobs import BlobStore
 from wherry_service.store.calls import Cause, InputRow
+from wherry_service.store.database import Database
 from wherry_service.store.failed_inputs import Bounds, Failed, FailedInputStore
 from wherry_service.tasks import Tasks
 
@@ -83,7 +84,7 @@ class Failures:
         now: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
-        self._blobs = blobs
+        self.blobs = blobs
         self._settings = settings
         self._now = now
         self._around: Around | None = None
@@ -92,6 +93,11 @@ class Failures:
         self._tasks = Tasks("failed inputs could not be dropped")
         self._trims = False
         self._rarely = Rarely()
+
+    @classmethod
+    def of(cls, database: Database, blobs: BlobStore, environ: Mapping[str, str]) -> "Failures":
+        """Return what keeps failed inputs in a database, as the settings say."""
+        return cls(FailedInputStore(database), blobs, ReplaySettings.from_environment(environ))
 
     def begin(self, around: Around) -> None:
         """Keep what fails from now on."""
@@ -131,7 +137,7 @@ class Failures:
         mask = self._around.mask
         said: dict[str, Any] = {
             "input_id": item.input_id,
-            "call_id": item.call_id,
+            "call_id": item.shown_call_id,
             "index": item.index,
             "app": facts.app_name,
             "app_id": facts.app_id,
@@ -157,11 +163,15 @@ class Failures:
     def written(self, failed: Sequence[Failed], told_ids: frozenset[str]) -> None:
         """Hear that failed inputs are on disk, and which of those by which functions are told are there and open."""
         told = [self._telling.pop(one.told[0], None) for one in failed if one.told is not None]
-        ready = [item for item in told if item is not None and item.input_id in told_ids]
-        if ready and self._around is not None:
-            self._around.run(ready)
+        if ready := [item for item in told if item is not None and item.input_id in told_ids]:
+            self.run(ready)
         if any(one.keeps for one in failed):
             self._look_at_bounds()
+
+    def run(self, items: Sequence[Input]) -> None:
+        """Queue inputs that the service has made itself, and that are on disk."""
+        assert self._around is not None
+        self._around.run(items)
 
     # Bounds
 
@@ -181,7 +191,7 @@ class Failures:
         bounds = Bounds(self._settings.max_inputs, self._settings.max_bytes, self._settings.keep_ms)
         dropped = await self.store.trim(bounds)
         for blob_id in dropped.blob_ids:
-            self._blobs.delete(blob_id)
+            self.blobs.delete(blob_id)
         if dropped.input_ids:
             named = ", ".join(dropped.input_ids[:5]) + (", …" if len(dropped.input_ids) > 5 else "")
             log.warning(
@@ -197,7 +207,7 @@ def made(function_id: str, payload: Payload, method: str, cause: Cause, origin: 
     call_id = new_id("fc")
     call = Call(call_id, function_id, CallKind.SPAWN, None, "")
     call.cause, call.origin = cause, origin
-    return Input(input_of_call(call_id), call, 0, payload, method)
+    return Input(input_of_call(call_id), call, 0, payload, method, int(time.time() * 1000))
 
 
 def row_of(item: Input) -> InputRow:

@@ -123,10 +123,7 @@ class AppStore:
         )
         by_app: dict[str, list[FunctionRecord]] = {}
         for row in function_rows:
-            spec = codec.deserialize(FunctionSpec, row.spec)
-            record = FunctionRecord(row.function_id, row.app_id, row.name, spec, row.base_id, row.bind)
-            record.live, record.version = row.live, row.version
-            by_app.setdefault(row.app_id, []).append(record)
+            by_app.setdefault(row.app_id, []).append(_function(row))
         return [(_app(row), by_app.get(row.app_id, [])) for row in app_rows]
 
     async def latest(self, name: str, environment: str) -> AppRecord | None:
@@ -166,6 +163,12 @@ class AppStore:
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [row.name for row in rows]
 
+    async def function(self, function_id: str) -> FunctionRecord | None:
+        """Return a function as it was last, served or not."""
+        query = sa.select(functions).where(functions.c.function_id == function_id)
+        row = await self._database.read(lambda connection: connection.execute(query).first())
+        return _function(row) if row is not None else None
+
     async def functions_ever(self, app_id: str) -> list[tuple[str, str]]:
         """Return id and name of every function that an app has or had."""
         query = sa.select(functions.c.function_id, functions.c.name).where(functions.c.app_id == app_id)
@@ -204,6 +207,13 @@ def _values(record: FunctionRecord) -> dict[str, object]:
         "live": record.live,
         "version": record.version,
     }
+
+
+def _function(row: "sa.Row[tuple[object, ...]]") -> FunctionRecord:
+    spec = codec.deserialize(FunctionSpec, row.spec)
+    record = FunctionRecord(row.function_id, row.app_id, row.name, spec, row.base_id, row.bind)
+    record.live, record.version = row.live, row.version
+    return record
 
 
 def _app(row: "sa.Row[tuple[object, ...]]") -> AppRecord:

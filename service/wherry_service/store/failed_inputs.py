@@ -9,6 +9,8 @@ import sqlalchemy as sa
 
 from wherry_proto import codec
 from wherry_proto.messages import Output, Payload
+from wherry_service.ids import input_of_call
+from wherry_service.store.answers import answer_in, begin_in, keep_in
 from wherry_service.store.calls import Cause, InputRow, add_inputs_in, finish_in
 from wherry_service.store.database import Database
 from wherry_service.store.schema import apps, failed_inputs, functions, inputs
@@ -68,6 +70,17 @@ class KeptInput:
     size: int
     # As far as it was asked for.
     payload: Payload | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What records say of an input beside what became of it."""
+
+    # Whether it failed and is kept with its arguments.
+    is_kept: bool = False
+    # The input that it is another run of, and the latest that was another run of it.
+    replay_of: str = ""
+    replayed_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,21 +156,29 @@ class FailedInputStore:
 
         return await self._database.write(work)
 
-    async def replay(self, rows: Mapping[str, InputRow]) -> None:
-        """Write inputs that are other runs of kept ones, by the ids of those."""
+    async def replay(self, rows: Mapping[str, InputRow], operation_id: str, answer: bytes) -> bytes | None:
+        """Write inputs that are other runs of kept ones, by the ids of those.
+
+        Return how the operation was answered where it was done before: nothing is written then.
+        """
         now_ms = int(self._now() * 1000)
         origins = {row[0]: input_id for input_id, row in rows.items()}
 
-        def work(connection: sa.Connection) -> None:
-            add_inputs_in(connection, list(rows.values()), "", now_ms, Cause.REPLAY, origins)
-            connection.execute(
-                sa.update(failed_inputs)
-                .where(failed_inputs.c.input_id == sa.bindparam("origin_id"))
-                .values(replayed_by=sa.bindparam("by_id")),
-                [{"origin_id": input_id, "by_id": row[0]} for input_id, row in rows.items()],
-            )
+        def work(connection: sa.Connection) -> bytes | None:
+            if not begin_in(connection, operation_id, now_ms):
+                return answer_in(connection, operation_id)
+            keep_in(connection, operation_id, answer)
+            if rows:
+                add_inputs_in(connection, list(rows.values()), "", now_ms, Cause.REPLAY, origins)
+                connection.execute(
+                    sa.update(failed_inputs)
+                    .where(failed_inputs.c.input_id == sa.bindparam("origin_id"))
+                    .values(replayed_by=sa.bindparam("by_id")),
+                    [{"origin_id": input_id, "by_id": row[0]} for input_id, row in rows.items()],
+                )
+            return None
 
-        await self._database.write(work)
+        return await self._database.write(work)
 
     async def find(
         self, wanted: Wanted, limit: int, after: tuple[int, str] | None = None, with_payload: bool = False
@@ -181,15 +202,19 @@ class FailedInputStore:
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [_kept(row, with_payload) for row in rows]
 
-    async def kept_of(self, input_ids: Sequence[str]) -> dict[str, str]:
-        """Return which of these are kept, each with the id of the input that was another run of it ("": none)."""
+    async def marks_of(self, input_ids: Sequence[str]) -> dict[str, Mark]:
+        """Return what is to be said of inputs, of those of which there is something."""
+        replays = sa.select(inputs.c.input_id, inputs.c.origin).where(inputs.c.cause == Cause.REPLAY)
 
-        def work(connection: sa.Connection) -> dict[str, str]:
-            found: dict[str, str] = {}
+        def work(connection: sa.Connection) -> dict[str, Mark]:
+            found: dict[str, Mark] = {}
             for ids in _parts(input_ids):
-                query = sa.select(failed_inputs.c.input_id, failed_inputs.c.replayed_by)
-                rows = connection.execute(query.where(failed_inputs.c.input_id.in_(ids))).all()
-                found.update({row.input_id: row.replayed_by for row in rows})
+                for row in connection.execute(replays.where(inputs.c.input_id.in_(ids))):
+                    found[row.input_id] = Mark(replay_of=row.origin)
+                kept = sa.select(failed_inputs.c.input_id, failed_inputs.c.replayed_by)
+                for row in connection.execute(kept.where(failed_inputs.c.input_id.in_(ids))):
+                    origin = found[row.input_id].replay_of if row.input_id in found else ""
+                    found[row.input_id] = Mark(True, origin, row.replayed_by)
             return found
 
         return await self._database.read(work)
@@ -276,7 +301,8 @@ def _conditions(wanted: Wanted) -> "list[sa.ColumnElement[bool]]":
             | ((functions.c.name == name) & (table.method == method))
         )
     if wanted.call_id:
-        found.append(table.call_id == wanted.call_id)
+        # An input of a call of many is a call of its own, too.
+        found.append((table.call_id == wanted.call_id) | (table.input_id == input_of_call(wanted.call_id)))
     if wanted.input_ids:
         found.append(table.input_id.in_(list(wanted.input_ids)))
     if wanted.since_ms:

@@ -30,7 +30,7 @@ from wherry_service.ids import new_id
 from wherry_service.recovery import restored
 from wherry_service.store.apps import AppRecord, AppStore, FunctionRecord
 from wherry_service.store.calls import CallStore, Cause
-from wherry_service.store.failed_inputs import KeptInput, Wanted
+from wherry_service.store.failed_inputs import KeptInput, Mark, Wanted
 
 TOLD = "fu-told"
 ALL = Wanted("main")
@@ -339,11 +339,14 @@ def test_another_run_names_its_origin_and_is_named_there(tmp_path: Path) -> None
         (kept,) = await world.kept()
         assert kept.payload is not None
         again = made(FUNCTION, kept.payload, "", Cause.REPLAY, input_id)
-        await world.failures.store.replay({input_id: row_of(again)})
+        assert await world.failures.store.replay({input_id: row_of(again)}, new_id("op"), b"answer") is None
         world.run([again])
         assert (await world.kept())[0].replayed_by == again.input_id
         assert await world.kept(only_left=True) == []
-        assert await world.failures.store.kept_of([input_id, "in-0"]) == {input_id: again.input_id}
+        assert await world.failures.store.marks_of([input_id, again.input_id, "in-0"]) == {
+            input_id: Mark(True, "", again.input_id),
+            again.input_id: Mark(False, input_id, ""),
+        }
         await world.fail(again.input_id)
         assert [one.origin for one in await world.kept(only_left=True)] == [input_id]
         assert [one["replay_of"] for one in await world.heard(2)] == ["", input_id]
