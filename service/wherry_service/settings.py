@@ -172,8 +172,8 @@ _ROOMS = (
     Key(
         "notify.events",
         "",
-        "Which events it gets: `schedule_failed`, `deploy_failed`, `crash_loop`, `disk_low`, `service_restarted`. "
-        "Unset: all.",
+        "Which events it gets: `schedule_failed`, `inputs_failed`, `deploy_failed`, `crash_loop`, `disk_low`, "
+        "`service_restarted`. Unset: all.",
         "list",
     ),
     Key(

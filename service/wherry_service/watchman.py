@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from wherry_proto.messages import ScheduledState, ScheduleInfo
@@ -12,16 +13,20 @@ from wherry_service.notify.settings import (
     CRASH_LOOP,
     DEPLOY_FAILED,
     DISK_LOW,
+    INPUTS_FAILED,
     SCHEDULE_FAILED,
     SERVICE_RESTARTED,
 )
 from wherry_service.pools.container import Home
 from wherry_service.store.away import left_for_later
+from wherry_service.store.failed_inputs import Failed
 
 # Seconds between two looks at the schedules and the disk.
 LOOK_EVERY_S = 10.0
 # Percent more than the limit that must be free before the disk may be low again.
 _RISE = 2.0
+# Failed inputs that one notification names.
+MOST_NAMED = 20
 _LIFE = "life"
 _RUNS, _STOPPED = "runs\n", "stopped\n"
 
@@ -36,11 +41,14 @@ class Watchman:
         # When each function's last scheduled run that was seen had ended.
         self._seen: dict[str, int] | None = None
         self._is_low = False
+        # Inputs that failed since the last look, by app and function: how many, the first ones, and an error.
+        self._failed: dict[tuple[str, str], tuple[int, list[str], str]] = {}
 
     def begin(self) -> None:
         """Listen to those who know, and tell that the service began again, where it had run before. Blocks shortly."""
         self._parts.published.deployments.on_failed.append(self._deploy_failed)
         self._parts.work.dispatcher.on_crash_loop.append(self._crash_loop)
+        self._parts.work.failures.on_failed.append(self._inputs_failed)
         self._notifier.begin()
         before = _read(self._life)
         _write(self._life, _RUNS)
@@ -60,6 +68,7 @@ class Watchman:
         while self._notifier.is_on:
             with left_for_later():
                 await self._look_at_schedules()
+            self._tell_of_inputs()
             self._look_at_disk()
             await asyncio.sleep(LOOK_EVERY_S)
 
@@ -83,6 +92,39 @@ class Watchman:
             f"Containers of function {pool.plan.name} end before they can work, one after the other.",
             {**self._of_app(load.app_id), "function": pool.plan.name, "error": self._masked(load.app_id, error)},
         )
+
+    def _inputs_failed(self, failed: Sequence[Failed]) -> None:
+        """Gather what fails until the next look: a job may have many that do."""
+        if not self._notifier.wants(INPUTS_FAILED):
+            return
+        for one in failed:
+            count, ids, error = self._failed.get((one.app_id, one.function_name), (0, [], one.error))
+            if len(ids) < MOST_NAMED:
+                ids.append(one.input_id)
+            self._failed[one.app_id, one.function_name] = count + 1, ids, error
+
+    def _tell_of_inputs(self) -> None:
+        failed, self._failed = self._failed, {}
+        for (app_id, function), (count, ids, error) in failed.items():
+            facts = self._of_app(app_id)
+            inputs = "1 input" if count == 1 else f"{count} inputs"
+            chosen = f" --app {facts['app']}" if facts["app"] else ""
+            where = f" -e {facts['environment']}" if facts["environment"] not in ("", "main") else ""
+            self._notifier.tell(
+                INPUTS_FAILED,
+                f"{app_id} {function}",
+                f"{inputs} of function {function} failed, spawned or scheduled ones.",
+                {
+                    **facts,
+                    "function": function,
+                    "count": count,
+                    "input_ids": ids,
+                    "error": error,
+                    "command": f"wherry call show {ids[0]}{where}"
+                    if count == 1
+                    else f"wherry call list --failed{chosen} --function {function}{where}",
+                },
+            )
 
     # What is looked for
 

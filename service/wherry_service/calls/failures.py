@@ -92,6 +92,8 @@ class Failures:
         self._telling: dict[str, Input] = {}
         self._tasks = Tasks("failed inputs could not be dropped")
         self._trims = False
+        # Called with inputs that have failed for good, when that is on disk.
+        self.on_failed: list[Callable[[Sequence[Failed]], None]] = []
         self._rarely = Rarely()
 
     @classmethod
@@ -123,7 +125,8 @@ class Failures:
         attempts = 1 + item.retries + min(item.losses, 3)
         error = self._around.mask(facts.app_id, _error_of(failure)).partition("\n")[0][:MAX_ERROR]
         told = self._told(item, failure, facts, kind, attempts)
-        return Failed(item.input_id, facts.app_id, facts.version, failure.kind, error, attempts, keeps, told)
+        name = _name_of(item, facts)
+        return Failed(item.input_id, facts.app_id, facts.version, failure.kind, error, attempts, keeps, name, told)
 
     def _told(self, item: Input, failure: Failure, facts: Facts, kind: str, attempts: int) -> InputRow | None:
         """Make the input by which a function hears of a failed one; what it is told is never told of in turn."""
@@ -142,7 +145,7 @@ class Failures:
             "app": facts.app_name,
             "app_id": facts.app_id,
             "environment": facts.environment,
-            "function": f"{facts.function_name}.{item.method}" if item.method else facts.function_name,
+            "function": _name_of(item, facts),
             "function_id": item.call.function_id,
             "version": facts.version,
             "kind": kind,
@@ -162,6 +165,8 @@ class Failures:
 
     def written(self, failed: Sequence[Failed], told_ids: frozenset[str]) -> None:
         """Hear that failed inputs are on disk, and which of those by which functions are told are there and open."""
+        for hear in self.on_failed:
+            hear(failed)
         told = [self._telling.pop(one.told[0], None) for one in failed if one.told is not None]
         if ready := [item for item in told if item is not None and item.input_id in told_ids]:
             self.run(ready)
@@ -213,6 +218,10 @@ def made(function_id: str, payload: Payload, method: str, cause: Cause, origin: 
 def row_of(item: Input) -> InputRow:
     """Return what is written of an input."""
     return (item.input_id, item.call_id, item.call.function_id, item.index, item.payload, item.method)
+
+
+def _name_of(item: Input, facts: Facts) -> str:
+    return f"{facts.function_name}.{item.method}" if item.method else facts.function_name
 
 
 def _error_of(failure: Failure) -> str:

@@ -9,10 +9,11 @@ from wherry_service.errors import Unready
 
 SCHEDULE_FAILED = "schedule_failed"
 DEPLOY_FAILED = "deploy_failed"
+INPUTS_FAILED = "inputs_failed"
 CRASH_LOOP = "crash_loop"
 DISK_LOW = "disk_low"
 SERVICE_RESTARTED = "service_restarted"
-EVENTS = (SCHEDULE_FAILED, DEPLOY_FAILED, CRASH_LOOP, DISK_LOW, SERVICE_RESTARTED)
+EVENTS = (SCHEDULE_FAILED, INPUTS_FAILED, DEPLOY_FAILED, CRASH_LOOP, DISK_LOW, SERVICE_RESTARTED)
 # Sent by `wherry server notify --test` alone.
 TEST = "test"
 

@@ -34,6 +34,8 @@ class Failed:
     attempts: int
     # Whether it is kept with its arguments.
     keeps: bool
+    # What ran it, of a class with its method.
+    function_name: str = ""
     # The input by which the function is told that wants to hear of it.
     told: InputRow | None = None
 

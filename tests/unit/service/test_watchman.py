@@ -27,6 +27,7 @@ from wherry_service.node.local import LocalNode
 from wherry_service.notify.notifier import Notifier
 from wherry_service.notify.settings import NotifySettings
 from wherry_service.store.blobs import BlobStore
+from wherry_service.store.failed_inputs import Failed
 from wherry_service.store.sources import SourceStore
 from wherry_service.store.volumes import VolumeStore
 from wherry_service.watchman import Watchman
@@ -57,6 +58,7 @@ class World:
         self.schedules: list[ScheduleInfo] = []
         self.on_failed: list[Any] = []
         self.on_crash_loop: list[Any] = []
+        self.on_inputs: list[Any] = []
         # This host's own disk is no matter, unless a test says so.
         notifier = Notifier(NotifySettings("http://127.0.0.1:9/", **{"disk_free": 0.0, **settings}))
         notifier.begin = lambda: None  # type: ignore[method-assign]
@@ -68,7 +70,9 @@ class World:
             basics=SimpleNamespace(notifier=notifier, state_dir=state_dir),
             stores=SimpleNamespace(masks=self.masks),
             work=SimpleNamespace(
-                schedules=SimpleNamespace(all=self._all), dispatcher=SimpleNamespace(on_crash_loop=self.on_crash_loop)
+                schedules=SimpleNamespace(all=self._all),
+                dispatcher=SimpleNamespace(on_crash_loop=self.on_crash_loop),
+                failures=SimpleNamespace(on_failed=self.on_inputs),
             ),
             published=SimpleNamespace(
                 deployments=SimpleNamespace(on_failed=self.on_failed), apps=SimpleNamespace(register=register)
@@ -213,3 +217,38 @@ def test_who_deploys_says_that_a_version_did_not_start(run: Run) -> None:
         assert heard == [(app_id, "function 'g' could not start: ImportError: no such module")]
 
     run(scenario)
+
+
+def test_inputs_that_fail_are_told_together_with_what_shows_them(tmp_path: Path) -> None:
+    def failed(number: int, function: str = "f", app_id: str = "ap-1") -> Failed:
+        return Failed(f"in-{number}", app_id, 1, 1, f"ValueError: row {number}", 1, True, function)
+
+    world = World(tmp_path)
+    world.watchman.begin()
+    (hear,) = world.on_inputs
+    hear([failed(1), failed(2)])
+    hear([failed(number) for number in range(3, 30)])
+    hear([failed(30, "Room.area")])
+    assert world.told == []
+    world.watchman._tell_of_inputs()
+    many, one = world.told
+    assert many[:3] == ("inputs_failed", "ap-1 f", "29 inputs of function f failed, spawned or scheduled ones.")
+    assert many[3]["input_ids"] == [f"in-{number}" for number in range(1, 21)]
+    assert (many[3]["count"], many[3]["app"], many[3]["error"]) == (29, "shop", "ValueError: row 1")
+    assert many[3]["command"] == "wherry call list --failed --app shop --function f"
+    assert one[3]["command"] == "wherry call show in-30"
+    world.told.clear()
+    world.record.environment = "prod"
+    hear([failed(31)])
+    world.watchman._tell_of_inputs()
+    assert world.told[0][3]["command"] == "wherry call show in-31 -e prod"
+    world.watchman._tell_of_inputs()
+    assert len(world.told) == 1
+
+
+def test_nothing_is_gathered_for_a_webhook_that_does_not_want_it(tmp_path: Path) -> None:
+    world = World(tmp_path, events=("disk_low",))
+    world.watchman.begin()
+    world.on_inputs[0]([Failed("in-1", "ap-1", 1, 1, "", 1, True, "f")])
+    world.watchman._tell_of_inputs()
+    assert world.told == []
