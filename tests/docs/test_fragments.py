@@ -77,6 +77,7 @@ ELSEWHERE = {
     "editors.md": "it shows what type checkers refuse: tests/typing",
     "notebooks.md": "tests/acceptance/test_notebooks.py",
     "reference.md": "it has signatures, no programs",
+    "replay.md": "tests/acceptance/test_replay.py",
     "sandboxes.md": "tests/acceptance/test_sandbox_page.py",
 }
 

@@ -180,14 +180,22 @@ class Session:
 
 
 def _show(error: BaseException) -> None:
+    """Print an error with its traceback, without our own frames."""
     import traceback  # noqa: PLC0415 - only where something failed
 
     sys.stdout.flush()
-    frames = error.__traceback__
     here = os.path.dirname(os.path.abspath(__file__))
-    while frames is not None and frames.tb_frame.f_code.co_filename.startswith((here, "<frozen")):
-        frames = frames.tb_next
-    traceback.print_exception(type(error), error, frames or error.__traceback__)
+    told = traceback.TracebackException.from_exception(error)
+    waiting, seen = [told], set()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        own = [frame for frame in one.stack if not frame.filename.startswith((here, "<frozen"))]
+        one.stack = traceback.StackSummary.from_list(own)
+        waiting += [other for other in (one.__cause__, one.__context__) if other is not None]
+    print("".join(told.format()), end="", file=sys.stderr)
 
 
 def _post_mortem(error: BaseException) -> None:

@@ -15,7 +15,8 @@ from wherry_service.api.table import RULES
 from wherry_service.errors import ServiceError
 
 _TARGETS = (
-    "app_id", "function_id", "token_id", "object_id", "volume_id", "secret_id", "container_id", "sandbox_id", "name"
+    "app_id", "function_id", "token_id", "object_id", "volume_id", "secret_id", "container_id", "sandbox_id", "name",
+    "input_id",
 )  # fmt: skip
 
 
@@ -30,6 +31,7 @@ class NotedRequest:
         self.noted = False
         self.environment = str(getattr(request, "environment", ""))
         self.target = str(next((value for key in _TARGETS if (value := getattr(request, key, ""))), ""))
+        self.target = self.target or ", ".join(getattr(request, "input_ids", ()))
 
     def found(self, named: Named) -> None:
         """Note what it is about."""

@@ -131,6 +131,15 @@ def test_its_traceback_is_the_users(source: Path, capsys: pytest.CaptureFixture[
     assert "wherry_runner" not in said
 
 
+def test_the_traceback_of_own_code_is_the_users_too(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = "try:\n    run()\nexcept ZeroDivisionError as error:\n    raise ValueError('other') from error\n"
+    assert session(source, "divide", 1, 0).begin("code", code) == 1
+    said = capsys.readouterr().err
+    assert "return a / b" in said
+    assert "ValueError: other" in said
+    assert "wherry_runner" not in said
+
+
 def test_a_prompt_has_its_names(
     source: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

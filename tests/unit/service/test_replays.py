@@ -23,6 +23,7 @@ from wherry_proto.messages import (
     ReplayVersion,
 )
 from wherry_proto.messages import Input as InputMessage
+from wherry_service.api.notes import NotedRequest
 from wherry_service.api.replays import ReplayApi
 from wherry_service.apps.failed import begin_failures
 from wherry_service.apps.replays import Replays
@@ -333,6 +334,11 @@ def test_nonsense_is_refused(tmp_path: Path, fields: dict[str, Any], says: str) 
             await world.api.run(request)
 
     run(tmp_path, scenario)
+
+
+def test_the_audit_log_names_the_inputs() -> None:
+    assert NotedRequest(ReplayRunRequest(input_ids=["in-1", "in-2"])).target == "in-1, in-2"
+    assert NotedRequest(ReplayArgumentsRequest(input_id="in-1")).target == "in-1"
 
 
 @pytest.mark.parametrize("after", ["x", "1", "1 in-1", f"{'9' * 30} {new_id('in')}"])
