@@ -21,13 +21,14 @@ from wherry_service.calls.recorded import Recorded, recorded_by
 from wherry_service.errors import InvalidRequest, NotFound
 from wherry_service.ids import new_id
 from wherry_service.store.apps import AppStore
+from wherry_service.store.failed_inputs import FailedInputStore
 
 SECRET = "hunter2-of-the-app"
 
 
 def api_of(world: World) -> tuple[RecordApi, Recorded]:
     recorded = recorded_by(world.journal, world.dispatcher, world.dispatcher._pools, world.database)
-    return RecordApi(recorded, world.logs, AppStore(world.database)), recorded
+    return RecordApi(recorded, world.logs, AppStore(world.database), FailedInputStore(world.database)), recorded
 
 
 def test_an_error_is_masked_and_its_traceback_is_the_logs(tmp_path: Path) -> None:
