@@ -491,7 +491,7 @@ def _entrances(
         apps,
         work.sandboxes,
         machine.objects,
-        (places, tokens, recorded.records),
+        (places, tokens, recorded.records, work.failures),
     )
     door = Door(
         basics.settings,

@@ -191,6 +191,12 @@ class Failures:
         finally:
             self._trims = False
 
+    async def environment_changed(self, name: str, new_name: str) -> None:
+        """Hear that an environment is called otherwise now, or is gone: nothing of such a one is kept."""
+        if not new_name:
+            for blob_id in (await self.store.drop_environments()).blob_ids:
+                self.blobs.delete(blob_id)
+
     async def trim(self) -> None:
         """Drop what is too old or too much, the oldest first, and say so in the log."""
         bounds = Bounds(self._settings.max_inputs, self._settings.max_bytes, self._settings.keep_ms)

@@ -247,6 +247,25 @@ class FailedInputStore:
 
         return await self._database.write(work)
 
+    async def drop_environments(self) -> Dropped:
+        """Drop what is of environments that are deleted."""
+        table = failed_inputs
+        joined = table.join(functions, table.c.function_id == functions.c.function_id).join(
+            apps, functions.c.app_id == apps.c.app_id
+        )
+        # As `Environments` calls them from then on.
+        query = sa.select(table.c.input_id, table.c.blob_id).select_from(joined)
+        query = query.where(apps.c.environment.startswith("deleted:", autoescape=True))
+
+        def work(connection: sa.Connection) -> Dropped:
+            rows = connection.execute(query).all()
+            dropped = Dropped([row.input_id for row in rows], [row.blob_id for row in rows if row.blob_id])
+            for ids in _parts(dropped.input_ids):
+                connection.execute(sa.delete(table).where(table.c.input_id.in_(ids)))
+            return dropped
+
+        return await self._database.write(work)
+
     async def blob_ids(self) -> set[str]:
         """Return the blobs that kept inputs refer to."""
         query = sa.select(failed_inputs.c.blob_id).where(failed_inputs.c.blob_id != "")

@@ -30,6 +30,7 @@ from wherry_service.ids import new_id
 from wherry_service.recovery import restored
 from wherry_service.store.apps import AppRecord, AppStore, FunctionRecord
 from wherry_service.store.calls import CallStore, Cause
+from wherry_service.store.environment_records import EnvironmentRecords
 from wherry_service.store.failed_inputs import KeptInput, Mark, Wanted
 
 TOLD = "fu-told"
@@ -220,6 +221,21 @@ def test_old_ones_are_dropped(tmp_path: Path) -> None:
         assert [one.input_id for one in await world.kept()] == [young]
 
     run(tmp_path, scenario, ReplaySettings(keep_days=1.0))
+
+
+def test_nothing_is_kept_of_an_environment_that_is_deleted(tmp_path: Path) -> None:
+    async def scenario(world: FailingWorld) -> None:
+        blob_id = new_id("bl")
+        world.blobs.put(blob_id, [b"large"])
+        await world.fail(world.spawn(Payload(blob_id=blob_id, size=5)))
+        await world.failures.environment_changed("other", "")
+        assert len(await world.kept()) == 1
+        await EnvironmentRecords(world.database).delete("main", "deleted:main:1")
+        await world.failures.environment_changed("main", "")
+        assert await world.failures.store.blob_ids() == set()
+        assert not world.blobs.is_here(blob_id)
+
+    run(tmp_path, scenario)
 
 
 def test_a_function_is_told_what_failed(tmp_path: Path) -> None:
