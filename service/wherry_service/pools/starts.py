@@ -176,6 +176,9 @@ class Starts(Generic[A]):
 
     def failed(self, exit: ContainerExit) -> None:
         """Hear that a container has ended before it had imported the user's code."""
+        if exit.reason == UNNEEDED and not exit.oom_killed:
+            # It was ended since others had done the work by then: that says nothing of the function.
+            return
         if exit.host_failed:
             # Counted by itself: it says nothing of the function, however often it comes.
             self._absences += 1

@@ -19,7 +19,7 @@ from wherry_service.engines.engine import EngineUnreachable
 from wherry_service.engines.gpus import Device
 from wherry_service.errors import NotFound, ServiceError, Unready
 from wherry_service.ids import new_id
-from wherry_service.node.events import ContainerExit, OutputRow, YieldRow
+from wherry_service.node.events import UNNEEDED, ContainerExit, OutputRow, YieldRow
 from wherry_service.node.node import FoundContainer
 from wherry_service.pools import rooms
 from wherry_service.pools.container import _NEXT, Container, Home, State
@@ -319,6 +319,20 @@ def test_what_never_started_is_no_crash_loop() -> None:
             pool.starts.failed(ContainerExit(reason="could not be ordered", not_started=True))
             pool.starts.failed(ContainerExit(exit_code=1, not_started=True, permanent=True))
         assert not world.listener.of("crashing")
+
+    run(scenario, auto=False)
+
+
+def test_containers_that_are_not_needed_any_more_while_they_start_fail_nothing() -> None:
+    async def scenario(world: World) -> None:
+        pool = world.open()
+        pool.set_backlog(1)
+        for _ in range(2 * MAX_STRIKES):
+            pool.starts.failed(ContainerExit(exit_code=137, reason=UNNEEDED))
+        assert not world.listener.of("start failed")
+        # Nor is the next one that fails taken for the last of a row.
+        pool.starts.failed(ContainerExit(exit_code=1))
+        assert not world.listener.of("start failed")
 
     run(scenario, auto=False)
 
