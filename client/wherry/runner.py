@@ -18,7 +18,7 @@ __all__ = ["DeployResult", "deploy_app", "interactive_shell", "run_app"]
 
 @dataclass(frozen=True)
 class DeployResult:
-    """What was deployed. The URLs are empty: Wherry has no web pages of its own. (reference: DeployResult)"""
+    """What was deployed. The URLs are empty: `wherry dashboard` opens the dashboard. (reference: DeployResult)"""
 
     app_id: str
     app_page_url: str

@@ -268,9 +268,9 @@ ROWS = (
     Row(
         "Modal's pages on the web",
         "refused",
-        ("*.get_dashboard_url*", "modal dashboard*", "modal app dashboard*", "modal volume dashboard*"),
-        "Wherry has no web pages of its own",
-        "see `wherry app list`, `wherry app info` and `wherry server status`",
+        ("*.get_dashboard_url*", "modal app dashboard*", "modal volume dashboard*"),
+        "the dashboard is opened by a link that works once, so objects have no address in it to keep",
+        "open it with `wherry dashboard`",
     ),
     Row(
         "Modal's helpers for its own web site",
@@ -296,7 +296,9 @@ ROWS = (
     Row(
         "`modal server …` commands",
         "refused",
-        ("modal server deploy*", "modal server info*", "modal server autoscaler *", "modal server metrics*",
+        ("modal server deploy*", "modal server info*", "modal server autoscaler *", "modal server metrics --since",
+         "modal server metrics --until", "modal server metrics --group", "modal server metrics --bucket-size",
+         "modal server metrics --json", "modal server metrics --csv",
          "modal server requests*", "modal server stats*"),
         "the commands of `wherry server` manage the service itself",
         "use `wherry deploy`, and `wherry function info|logs|stats|autoscaler` with the name of a server",

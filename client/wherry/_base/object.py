@@ -35,7 +35,7 @@ class Object:
 
     @blocking
     def get_dashboard_url(self) -> str:
-        """Raise InvalidError: Wherry has no web pages of its own. (reference: get_dashboard_url)"""
+        """Raise InvalidError: `wherry dashboard` opens the dashboard. (reference: get_dashboard_url)"""
         from wherry._base.elsewhere import refusal  # noqa: PLC0415 - start-up cost: only for this
 
         raise refusal("get_dashboard_url", "modal.object.Object.get_dashboard_url")

@@ -10,8 +10,8 @@ from wherry.cli._usage import UsageError
 
 # Whole commands, and groups with all that is in them.
 _COMMANDS = (
-    "app dashboard", "app promote", "billing", "changelog", "curl", "dashboard", "endpoint", "environment billing",
-    "environment members", "environment roles", "server autoscaler", "server deploy", "server info", "server metrics",
+    "app dashboard", "app promote", "billing", "changelog", "curl", "endpoint", "environment billing",
+    "environment members", "environment roles", "server autoscaler", "server deploy", "server info",
     "server requests", "server stats", "setup", "skills", "token rotate", "token set", "volume dashboard",
     "workspace",
 )  # fmt: skip
@@ -19,6 +19,9 @@ _COMMANDS = (
 _OPTIONS = {
     "environment create": {"--restricted": False, "--default-role": True},
     "environment update": {"--set-image-builder-version": True, "--set-web-suffix": True},
+    "server metrics": {
+        "--since": True, "--until": True, "--group": True, "--bucket-size": True, "--json": False, "--csv": False,
+    },
     "shell": {"--cloud": True, "--region": True, "--runtime": True},
     "token new": {
         "--activate/--no-activate": False, "--verify/--no-verify": False, "--expires-in": True,

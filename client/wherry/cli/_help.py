@@ -10,7 +10,8 @@ _OF_A_GROUP = 3
 _SECTIONS = {
     "Run": ("run", "serve", "deploy", "shell", "init"),
     "Look": (
-        "ps", "top", "logs", "app", "function", "call", "container", "sandbox", "schedule", "open", "doctor", "audit",
+        "ps", "top", "logs", "app", "function", "call", "container", "sandbox", "schedule", "open", "dashboard",
+        "doctor", "audit",
     ),
     "Data": ("image", "secret", "dict", "queue", "volume", "nfs"),
     "Settings": ("server", "system", "environment", "config", "profile", "token"),

@@ -26,7 +26,7 @@ def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *w
         ("setup", "write yours down with `wherry profile add`"),
         ("token set --token-id a --token-secret b", "write yours down with `wherry profile add`"),
         ("app promote x 3", "go back with `wherry app rollback`"),
-        ("dashboard", "Wherry has no web pages of its own"),
+        ("app dashboard x", "open it with `wherry dashboard`"),
         ("environment create x --restricted", "wherry environment create has no --restricted: there are no accounts"),
         ("token new x --expires-in 3d", "wherry token new has no --expires-in: "),
     ],

@@ -43,7 +43,7 @@ from wherry.exception import InvalidError
         (lambda: wherry.types.SandboxStats(None), "SandboxStats .* nobody sends you a bill"),
         (lambda: wherry.types.TokenData("a", "b"), "TokenData .* there are no accounts"),
         (lambda: wherry.App("x").sandboxes, "App.sandboxes .* nobody sends you a bill"),
-        (lambda: wherry.App("x").get_dashboard_url(), "Wherry has no web pages"),
+        (lambda: wherry.App("x").get_dashboard_url(), "the dashboard is opened by a link"),
         (lambda: wherry.Client.from_oauth_credentials("r", oauth_client_id="i"), "Wherry is no identity provider"),
         (lambda: wherry.Mount.from_name("m"), "Mount.from_name is not in Wherry: .*add_local_dir"),
     ],
