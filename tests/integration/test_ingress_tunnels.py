@@ -17,6 +17,7 @@ from tests.fakes.ingress import NotedRequests, PlayedFunction, PlayedSessions, w
 from wherry_service.apps.by_query import ByQuery
 from wherry_service.apps.endpoints import Endpoints, Site
 from wherry_service.ids import new_id
+from wherry_service.ingress import tunnel_requests
 from wherry_service.ingress import tunnels as tunnels_module
 from wherry_service.ingress.auth import StaticProxyAuth
 from wherry_service.ingress.ingress import Ingress
@@ -37,6 +38,7 @@ class World:
         self.names = names
         self.sandbox_id = new_id("sb")
         self.ingress: Any = None
+        self.address = "127.0.0.1"
         self.runs = self.admits = True
         # Whether no list says who may connect.
         self.lists_none = True
@@ -51,7 +53,9 @@ class World:
             return None
 
         async def address() -> str:
-            return "127.0.0.1"
+            if not self.address:
+                await asyncio.sleep(60)
+            return self.address
 
         def begin() -> None:
             self.uses += 1
@@ -366,6 +370,24 @@ def test_where_nobody_listens_that_is_said(tmp_path: Path) -> None:
         token = world.tunnels.token(world.sandbox_id, 1, "")
         got = await world.get(world.connect_host, headers={"Authorization": f"Bearer {token}"})
         assert (got.status_code, got.text) == (502, "502 Bad Gateway: nothing listens on port 1 there\n")
+
+    play(tmp_path, work)
+
+
+# No answer at all, and what is no refusal: the address of everybody.
+@pytest.mark.parametrize("address", ["", "255.255.255.255"])
+def test_where_nothing_arrives_that_is_said_and_not_that_nobody_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setattr(tunnel_requests, "CONNECT_WITHIN_S", 0.3)
+
+    async def work(world: World) -> None:
+        world.address = address
+        got = await world.get(world.host)
+        text = (
+            f"502 Bad Gateway: port {world.server_port} there is out of the service's reach: {tunnel_requests.NO_WAY}\n"
+        )
+        assert (got.status_code, got.text) == (502, text)
 
     play(tmp_path, work)
 

@@ -15,19 +15,24 @@ from wherry_service.node.tunnel import Target
 log = logging.getLogger(__name__)
 
 CONNECT_WITHIN_S = 10.0
+NO_WAY = "a service that is itself a container, as with compose.yaml, does not reach the network of sandboxes"
 MAX_RESPONSE_HEAD = 64 << 10
 MAX_MESSAGE = 16 << 20
 _PIECE = 1 << 16
 
 
-async def connect(target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-    """Return a connection to where a target answers; None where nobody does."""
+async def connect(target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | str:
+    """Return a connection to where a target answers, or why there is none."""
     try:
         async with asyncio.timeout(CONNECT_WITHIN_S):
-            address = await target.address()
-            return await asyncio.open_connection(address, target.port) if address else None
-    except (OSError, TimeoutError, EngineError):
-        return None
+            if address := await target.address():
+                return await asyncio.open_connection(address, target.port)
+    except (ConnectionRefusedError, EngineError):
+        pass
+    except (OSError, TimeoutError):
+        # Nobody has said no: what is sent there does not arrive.
+        return f"port {target.port} there is out of the service's reach: {NO_WAY}"
+    return f"nothing listens on port {target.port} there"
 
 
 class _Response:
@@ -71,8 +76,8 @@ class TunnelRequest:
     async def serve(self, path: str, headers: list[list[str]]) -> None:
         """Pass it on to that path with these headers."""
         connection = await connect(self._target)
-        if connection is None:
-            await Answer(502, f"nothing listens on port {self._target.port} there").send(self._send)
+        if isinstance(connection, str):
+            await Answer(502, connection).send(self._send)
             return
         reader, writer = connection
         sending = asyncio.ensure_future(self._pass_body(writer, self._head(path, headers)))
