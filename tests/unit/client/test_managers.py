@@ -219,7 +219,7 @@ def test_a_partition_key_is_checked() -> None:
 
 
 def test_no_object_has_a_page_on_the_web(client: Client) -> None:
-    with pytest.raises(InvalidError, match=r"get_dashboard_url is not in Wherry: Wherry has no web pages"):
+    with pytest.raises(InvalidError, match=r"get_dashboard_url is not in Wherry: the dashboard is opened by a link"):
         Dict.from_name("d").get_dashboard_url()
 
 
