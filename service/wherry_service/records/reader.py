@@ -67,7 +67,9 @@ class RecordReader:
 
     async def select(self, environment: str, app: str, function: str, query: Query) -> tuple[list[Found], str]:
         """Return records of an environment, the latest first, and where to go on ("": that was all)."""
-        known = await self._known(query, lambda subject: subject.is_meant(environment, app, function))
+        # Some inputs have two rows, the later of which counts.
+        most = 2 * (query.limit + 1)
+        known = await self._known(query, lambda subject: subject.is_meant(environment, app, function), most)
         wanted = _wanted(query, environment, app, function)
         on_disk = await self._store.select(wanted, query.limit + 1) if wanted is not None else []
         best = self._latest(known, on_disk, query.limit + 1)
@@ -82,7 +84,7 @@ class RecordReader:
         """
         is_input = record_id.startswith("in-")
         query = Query(input_id=record_id) if is_input else Query(call_id=record_id)
-        known = await self._known(query, lambda subject: bool(subject.environment))
+        known = await self._known(query, lambda subject: bool(subject.environment), None)
         wanted = Wanted(input_id=record_id) if is_input else _of_call(record_id)
         states = await self._store.states(wanted)
         states |= {input_id: row[12] for input_id, (row, _) in known.items()}
@@ -99,14 +101,16 @@ class RecordReader:
         found, _ = await self.find(record_id, 1)
         return found[0].subject.environment if found else None
 
-    async def _known(self, query: Query, is_meant: Callable[[Subject], bool]) -> Known:
+    async def _known(self, query: Query, is_meant: Callable[[Subject], bool], most: int | None) -> Known:
+        """Return the rows in memory that match; of each function's the `most` latest, None: all."""
         async with self._slots:
+            told = self._records.with_error(query.search) if query.search else None
             opened = self._take_open()
             subjects = {one: self._records.function(one).subject for one in opened.function_ids()}
             # Copies, since more inputs end meanwhile.
             ended = [(one.subject, list(one.ended)) for one in self._records if is_meant(one.subject)]
             meant = {one: subject for one, subject in subjects.items() if is_meant(subject)}
-            return await asyncio.to_thread(self._rows, query, meant, opened, ended)
+            return await asyncio.to_thread(self._rows, query, meant, opened, ended, told, most)
 
     def _rows(
         self,
@@ -114,17 +118,24 @@ class RecordReader:
         meant: dict[str, Subject],
         opened: OpenInputs,
         ended: Iterable[tuple[Subject, list[PlainRow]]],
+        told: set[str] | None,
+        most: int | None,
     ) -> Known:
         found: Known = {}
+        open_rows: dict[str, list[PlainRow]] = {one: [] for one in meant}
         if meant and (not query.states or query.states & OPEN):
             for function_id, row in opened.rows():
-                if function_id in meant and query.matching((row,)):
-                    found[row[1]] = row, meant[function_id]
-        for subject, all_rows in ended:
-            # Later than those that were open a moment ago.
-            found.update((row[1], (row, subject)) for row in query.matching(all_rows))
-        if query.search:
-            found = {key: one for key, one in found.items() if query.search in self._error(key).lower()}
+                if function_id in meant:
+                    open_rows[function_id].append(row)
+        # Those that have ended later than those that were open a moment ago.
+        for subject, rows in (*((meant[one], rows) for one, rows in open_rows.items()), *ended):
+            matching = query.matching(rows)
+            if told is not None:
+                matching = [row for row in matching if row[1] in told]
+            if most is not None and len(matching) > most:
+                # In order, so that the later of two rows of an input is that which is kept.
+                matching = sorted(heapq.nlargest(most, matching), key=lambda row: row[6])
+            found.update((row[1], (row, subject)) for row in matching)
         return found
 
     def _latest(self, known: Known, on_disk: Iterable[StoredRecord], limit: int) -> list[Found]:

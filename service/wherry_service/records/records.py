@@ -126,6 +126,10 @@ class CallRecords:
         story = self._stories.get(input_id)
         return (story.error, list(story.attempts)) if story is not None else ("", ())
 
+    def with_error(self, part: str) -> set[str]:
+        """Return the inputs in whose error this is, in whatever case."""
+        return {input_id for input_id, story in self._stories.items() if part in story.error.lower()}
+
     # Environments
 
     async def environment_changed(self, name: str, new_name: str) -> None:
