@@ -8,6 +8,7 @@ import pytest
 
 from tests.fakes.running_service import Running, running_service
 from tests.integration.test_dashboard import FETCHES, Browser, token
+from tests.waiting import wait_until
 from wherry_proto.messages import (
     ObjectInfo,
     ObjectOpenRequest,
@@ -137,7 +138,7 @@ def test_a_token_is_revoked_by_its_button(service: Running, browser: Browser) ->
     assert isinstance(listed, TokenListResponse)
     assert [one.revoked_at_ms > 0 for one in listed.tokens if one.token_id == made.token_id] == [True]
     transport.close()
-    assert "Tokens.Revoke" in browser.get("/audit").text
+    wait_until(lambda: "Tokens.Revoke" in browser.get("/audit").text, "the audit log has it")
 
 
 def test_a_token_sees_what_it_may(service: Running) -> None:

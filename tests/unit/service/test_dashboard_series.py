@@ -2,8 +2,8 @@
 
 import pytest
 
-from wherry_proto.messages import OutcomeCounts, SeriesPoint, SeriesResponse
-from wherry_service.ui.pages.series import columns
+from wherry_proto.messages import ContainerUsagePoint, OutcomeCounts, SeriesPoint, SeriesResponse
+from wherry_service.ui.pages.series import columns, usage_columns
 
 
 def test_points_where_nothing_happened_are_drawn_too() -> None:
@@ -29,3 +29,12 @@ def test_inputs_are_counted_by_the_minute(step_ms: int, rate: float) -> None:
 
 def test_a_series_without_anything_is_drawn() -> None:
     assert columns(SeriesResponse())["at"] == [0.0]
+
+
+def test_processors_are_those_busy_between_two_looks() -> None:
+    looks = ((1_000, 0, 1 << 20), (11_000, 5_000_000_000, 2 << 20), (11_000, 6_000_000_000, 0), (21_000, 0, 0))
+    points = [ContainerUsagePoint(at_ms=at, cpu_ns=cpu, memory_bytes=memory) for at, cpu, memory in looks]
+    drawn = usage_columns(points)
+    assert drawn["cores"] == [None, 0.5, None, 0.0]
+    assert drawn["memory"] == [1.0, 2.0, 0.0, 0.0]
+    assert usage_columns([]) == {"at": [], "cores": [], "memory": []}

@@ -1,8 +1,18 @@
 """What graphs draw: how many inputs ended how, how long they took, and what was there for them, over time."""
 
+import itertools
 import time
+from collections.abc import Sequence
 
-from wherry_proto.messages import SeriesPoint, SeriesRequest, SeriesResponse
+from wherry_proto.messages import (
+    ContainerUsagePoint,
+    ContainerUsageRequest,
+    ContainerUsageResponse,
+    SeriesPoint,
+    SeriesRequest,
+    SeriesResponse,
+)
+from wherry_service.ids import check_id
 from wherry_service.ui.page import Asked, Feed
 from wherry_service.ui.web import Response, as_json
 
@@ -64,4 +74,25 @@ def _time(point: SeriesPoint, seconds: float) -> float | None:
     return seconds if counts is not None and counts.succeeded + _failed(point) else None
 
 
-FEEDS = (Feed("/series", series),)
+async def usage(asked: Asked) -> Response:
+    """Return the processors and the memory that a container has used over the last hour, as columns."""
+    container_id = check_id(asked.parts["container"], "co", "container id")
+    request = ContainerUsageRequest(container_id=container_id)
+    found: ContainerUsageResponse = await asked.ask("Containers.Usage", request)
+    return as_json(usage_columns(found.points))
+
+
+def usage_columns(points: Sequence[ContainerUsagePoint]) -> dict[str, object]:
+    """Return how many processors were busy between two looks, and MiB of memory at each."""
+    cores: list[float | None] = [None] if points else []
+    for before, point in itertools.pairwise(points):
+        passed = (point.at_ms - before.at_ms) * 1_000_000
+        cores.append(round(max(0.0, (point.cpu_ns - before.cpu_ns) / passed), 4) if passed > 0 else None)
+    return {
+        "at": [point.at_ms / 1000 for point in points],
+        "cores": cores,
+        "memory": [round(point.memory_bytes / (1 << 20), 2) for point in points],
+    }
+
+
+FEEDS = (Feed("/series", series), Feed("/containers/{container}/usage", usage))

@@ -5,7 +5,7 @@
   const EVERY_MS = 5000;
   const names = {
     succeeded: "succeeded", failed: "failed", p50: "p50", p95: "p95", backlog: "waiting", running: "running",
-    containers: "containers", cold_starts: "cold starts",
+    containers: "containers", cold_starts: "cold starts", cores: "processors", memory: "memory",
   };
 
   function colour(name) {
@@ -67,11 +67,18 @@
     let asked = 0;
 
     function draw(columns) {
+      if (columns.at.length < 2) {
+        for (const place of places) place.textContent = "Nothing to draw yet.";
+        return;
+      }
       for (const place of places) {
         const lines = place.dataset.lines.split(" ");
         const data = [columns.at, ...lines.map((name) => columns[name])];
         if (drawn.has(place)) drawn.get(place).setData(data);
-        else drawn.set(place, new uPlot(options(place, lines), data, place));
+        else {
+          place.textContent = "";
+          drawn.set(place, new uPlot(options(place, lines), data, place));
+        }
         const caption = place.parentElement.querySelector("figcaption").textContent;
         place.setAttribute("aria-label", `${caption}. ${summary(lines, columns)}`);
       }
