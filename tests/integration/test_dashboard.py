@@ -1,6 +1,7 @@
 """Who gets a page of the dashboard, and who does not: over HTTP, as browsers and attackers ask."""
 
 import contextlib
+import html
 import http.client
 import json
 import os
@@ -405,3 +406,19 @@ def test_lanes_are_json_for_our_own_pages_alone(browser: Browser) -> None:
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
     assert json.loads(answer.text)["lanes"] == []
     assert browser.get("/containers/lanes.json", **{**asked, "Sec_Fetch_Site": "same-site"}).status == 403
+
+
+def test_a_page_is_not_sent_again_what_it_has(browser: Browser) -> None:
+    browser.sign_in()
+    found = re.search(r'sse-connect="([^"]+)"', browser.get("/apps").text)
+    assert found is not None
+    connection = http.client.HTTPConnection("127.0.0.1", browser.service.port, timeout=1)
+    cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    headers = {"Host": f"{OWN}:{browser.service.port}", "Cookie": cookie, **FETCHES}
+    with contextlib.closing(connection):
+        connection.request("GET", html.unescape(found[1]), headers=headers)
+        response = connection.getresponse()
+        with response:
+            assert [response.readline(), response.readline()] == [b"retry: 1000\n", b"\n"]
+            with pytest.raises(TimeoutError):
+                response.readline()

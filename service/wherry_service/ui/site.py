@@ -24,7 +24,7 @@ from wherry_service.ui.page import Asked, Data, Kept, Page, Routes
 from wherry_service.ui.pages import ACTIONS, FEEDS, FOLLOWS, PAGES
 from wherry_service.ui.render import Renderer
 from wherry_service.ui.settings import UiSettings
-from wherry_service.ui.stream import Streams, tag_of
+from wherry_service.ui.stream import Streams
 from wherry_service.ui.terminal import Terminals, refuse
 from wherry_service.ui.web import Pieces, Place, Request, Response, WebError, address, led_to, phrase
 
@@ -218,19 +218,17 @@ class Dashboard:
             # The one that was looked at last is gone, or is another token's.
             asked.environment = "main" if "main" in names or not names else names[0]
         data = {**_around(asked, found), **await page.data(asked)}
-        tags = {name: tag_of(renderer.block(page.template, name, data)) for name in page.live}
         kept = {key: value for key, value in asked.query.items() if key not in ("env", "page")}
-        stream = {
-            **kept, "env": asked.environment, "page": request.path, guard.PROOF_FIELD: proof_of(found.cookie),
-            "seen": " ".join(f"{name}:{tag}" for name, tag in tags.items()),
-        }  # fmt: skip
-        around = {
-            "page": page,
-            "environments": names,
-            "said": self._said.pop(found.session.key, ""),
-            "stream": address(request.place.prefix, "/events", stream) if page.live else "",
-        }
-        text = renderer.page(page.template, {**data, **around})
+        about = {**kept, "env": asked.environment, "page": request.path, guard.PROOF_FIELD: proof_of(found.cookie)}
+
+        def stream(tags: dict[str, str]) -> str:
+            seen = " ".join(f"{name}:{tag}" for name, tag in tags.items())
+            return address(request.place.prefix, "/events", {**about, "seen": seen})
+
+        around = {"page": page, "environments": names, "said": self._said.pop(found.session.key, ""), "stream": ""}
+        shown = {**data, **around}
+        make = stream if page.live else None
+        text = renderer.page(page.template, shown, make)
         response = Response(text.encode("utf-8", "replace"), styles_inline=page.styles_inline)
         if asked.query.get("env") in names:
             path = request.place.prefix or "/"

@@ -7,7 +7,7 @@ from wherry_service.ui import words
 from wherry_service.ui.page import Asked, Data, Page
 from wherry_service.ui.rows import Cell, Row, Table, code, long, number, state, text, when
 
-ROWS = 100
+ROWS = 50
 STATES = {
     "queued": RecordState.QUEUED,
     "running": RecordState.RUNNING,

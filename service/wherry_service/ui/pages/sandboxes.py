@@ -18,7 +18,7 @@ def _state(one: SandboxInfo) -> Cell:
 _COLUMNS = (
     Column("Sandbox", lambda one: identity(one.sandbox_id)),
     Column("Name", lambda one: word(one.name)),
-    Column("App", lambda one: Cell(one.app_name, f"/apps/{one.app_id}")),
+    Column("App", lambda one: Cell(one.app_name, f"/apps/{one.app_id}" if one.app_id else "")),
     Column("State", _state),
     Column("Command", lambda one: word(" ".join(one.command)[:120])),
     Column("Begun", lambda one: when(one.created_at_ms)),
