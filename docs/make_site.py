@@ -73,7 +73,7 @@ def copy_pages() -> None:
         place = pages / page.relative_to(HERE)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(_UPWARD.sub(partial(_copied, page), page.read_text()))
-    for other in [LLMS, *HERE.glob("*.svg")]:
+    for other in [LLMS, *HERE.glob("*.svg"), *HERE.glob("*.png")]:
         shutil.copy(other, pages)
 
 
