@@ -21,7 +21,9 @@ from tests.acceptance.service import OwnService, own_service
 from tests.monitoring import expressions, without_comparisons
 from tests.waiting import wait_until
 from wherry import exception
+from wherry._connection import client
 from wherry.cli._monitoring import ALERTS
+from wherry_proto.messages import ContainerUsagePoint, ContainerUsageRequest, ContainerUsageResponse
 
 pytestmark = pytest.mark.skipif(
     shutil.which("prometheus") is None or shutil.which("promtool") is None,
@@ -132,6 +134,30 @@ def prometheus(loaded: OwnService, metrics: str) -> Iterator[Prometheus]:
             yield server
         finally:
             server.close()
+
+
+def test_what_containers_use_is_shown_and_kept(loaded: OwnService) -> None:
+    wherry.Function.from_name("monitored", "works").remote(1)
+    listed = subprocess.run(
+        [sys.executable, "-m", "wherry.cli.main", "container", "list", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (one,) = [one for one in json.loads(listed.stdout) if one["function_name"] == "works"]
+
+    def points() -> list[ContainerUsagePoint]:
+        request = ContainerUsageRequest(container_id=one["container_id"])
+        return client.default_client().call("Containers.Usage", request, ContainerUsageResponse).points
+
+    wait_until(lambda: len(points()) >= 3, "it was looked at again and again", 30)
+    found = points()
+    assert [point.at_ms for point in found] == sorted({point.at_ms for point in found})
+    assert 0 < found[0].cpu_ns <= found[-1].cpu_ns
+    assert found[-1].memory_bytes > 1 << 20
+    later = ContainerUsageRequest(container_id=one["container_id"], since_ms=found[1].at_ms)
+    newer = client.default_client().call("Containers.Usage", later, ContainerUsageResponse).points
+    assert newer[0] == found[1]
 
 
 def test_promtool_finds_nothing_wrong(loaded: OwnService, metrics: str) -> None:
