@@ -26,31 +26,12 @@ from wherry_proto.messages import (
     StatsRequest,
     StatsResponse,
 )
+from wherry_proto.views import CALL_KINDS, RECORD_STATES
 
 if TYPE_CHECKING:
     from wherry._calling.caller import Caller
     from wherry._connection.client import Client
 
-STATES = {
-    RecordState.QUEUED: "queued",
-    RecordState.RUNNING: "running",
-    RecordState.RETRYING: "retrying",
-    RecordState.SUCCEEDED: "succeeded",
-    RecordState.FAILED: "failed",
-    RecordState.TIMEOUT: "timeout",
-    RecordState.CANCELLED: "cancelled",
-    RecordState.LOST: "lost",
-    RecordState.REJECTED: "rejected",
-}
-KINDS = {
-    CallKind.REMOTE: "remote",
-    CallKind.MAP: "map",
-    CallKind.GENERATOR: "generator",
-    CallKind.SPAWN: "spawn",
-    CallKind.SPAWN_MAP: "spawn_map",
-    CallKind.WEB: "web",
-    CallKind.SCHEDULE: "schedule",
-}
 # An input that is none of these has ended.
 OPEN = frozenset((RecordState.QUEUED, RecordState.RUNNING, RecordState.RETRYING))
 # Ended, and neither succeeded nor was cancelled.
@@ -223,12 +204,12 @@ class Records:
 
 def state_numbers(names: Collection[str]) -> list[int]:
     """Return states by their names; raise InvalidError, with those there are, for another."""
-    return _numbers(names, STATES, "state")
+    return _numbers(names, RECORD_STATES, "state")
 
 
 def kind_numbers(names: Collection[str]) -> list[int]:
     """Return kinds of calls by their names; raise InvalidError, with those there are, for another."""
-    return _numbers(names, KINDS, "kind")
+    return _numbers(names, CALL_KINDS, "kind")
 
 
 def _numbers(names: Collection[str], known: dict[int, str], what: str) -> list[int]:
@@ -245,8 +226,8 @@ def described(record: Record) -> CallRecord:
         input_id=record.input_id,
         function_call_id=record.call_id,
         index=record.index,
-        state=STATES.get(record.state, "unknown"),
-        kind=KINDS.get(record.kind, "unknown"),
+        state=RECORD_STATES.get(record.state, "unknown"),
+        kind=CALL_KINDS.get(record.kind, "unknown"),
         app_name=record.app_name,
         function_name=full_name(record),
         function_id=record.function_id,

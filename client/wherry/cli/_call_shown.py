@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from wherry._base.words import counted
-from wherry._calling.records import FAILED, KINDS, OPEN, STATES, full_name, times_of
+from wherry._calling.records import FAILED, OPEN, full_name, times_of
 from wherry._connection.client import default_client
 from wherry._screen.pace import amount, took
 from wherry._screen.table import Column, Kind
 from wherry.cli._common import say, tell
 from wherry.cli._listing import show_rows
 from wherry.cli._logs import read_logs
-from wherry.cli._records import CALLS, described, num_open, own_call, state_of
+from wherry.cli._records import CALLS, num_open, own_call, state_of
 from wherry.exception import Error
+from wherry_proto import views
 from wherry_proto.messages import (
     LogLine,
     LogReadRequest,
@@ -38,7 +39,7 @@ _ATTEMPTS = 2
 def described_call(shown: RecordShowResponse) -> dict[str, Any]:
     """Return what is known of a call as JSON shows it."""
     return {
-        "counts": {STATES.get(one.state, "unknown"): one.count for one in shown.counts},
+        "counts": {views.RECORD_STATES.get(one.state, "unknown"): one.count for one in shown.counts},
         "inputs": [_described(detail) for detail in shown.records],
     }
 
@@ -46,7 +47,7 @@ def described_call(shown: RecordShowResponse) -> dict[str, Any]:
 def _described(detail: RecordDetail) -> dict[str, Any]:
     assert detail.record is not None
     return {
-        **described(detail.record),
+        **views.record(detail.record),
         "attempts": [
             {
                 "container_id": one.container_id or None,
@@ -54,7 +55,7 @@ def _described(detail: RecordDetail) -> dict[str, Any]:
                 "ended_at": iso(one.ended_ms) or None,
                 "started_ms": one.started_ms or None,
                 "ended_ms": one.ended_ms or None,
-                "outcome": STATES.get(one.outcome, "unknown"),
+                "outcome": views.RECORD_STATES.get(one.outcome, "unknown"),
                 "error": one.error or None,
             }
             for one in detail.attempts
@@ -68,8 +69,8 @@ def show_call(call_id: str, shown: RecordShowResponse, states: Counter[int]) -> 
     records = [detail.record for detail in shown.records if detail.record is not None]
     first = records[0]
     total = f"{states.total():,} {'input' if states.total() == 1 else 'inputs'}"
-    say(f"{call_id}: {total} of {_function_of(first)}, made by {KINDS.get(first.kind, 'a call')}")
-    say(", ".join(f"{count:,} {STATES.get(state, 'unknown')}" for state, count in sorted(states.items())))
+    say(f"{call_id}: {total} of {_function_of(first)}, made by {views.CALL_KINDS.get(first.kind, 'a call')}")
+    say(", ".join(f"{count:,} {views.RECORD_STATES.get(state, 'unknown')}" for state, count in sorted(states.items())))
     begun = min((record.queued_ms for record in records if record.queued_ms), default=0)
     if begun:
         say(f"The first was queued at {stamp(begun)}")
@@ -128,7 +129,7 @@ def _head(record: Record, alone: bool) -> Iterator[str]:
         facts.append(f"version {record.version}")
     facts.append(f"environment {record.environment}")
     yield ", ".join(facts)
-    made = f"made by {KINDS.get(record.kind, 'a call')}"
+    made = f"made by {views.CALL_KINDS.get(record.kind, 'a call')}"
     yield f"{made}, call {record.call_id}" if alone else f"{made}, input {record.index} of {record.call_id}"
     if record.parent_input_id:
         yield f"called by input {record.parent_input_id}"
@@ -174,7 +175,7 @@ def _show_attempts(attempts: list[RecordAttempt], queued_ms: int) -> None:
     show_rows(
         Column("attempt", lambda row: row[0]),
         Column("container", lambda row: row[1].container_id, Kind.ID),
-        Column("outcome", lambda row: STATES.get(row[1].outcome), Kind.STATE),
+        Column("outcome", lambda row: views.RECORD_STATES.get(row[1].outcome), Kind.STATE),
         Column("ran", lambda row: _seconds(row[1].started_ms, row[1].ended_ms), Kind.SECONDS),
         Column("began after", lambda row: _seconds(queued_ms, row[1].started_ms), Kind.SECONDS, leaves=2),
         Column("error", lambda row: row[1].error, leaves=1, cut=True),

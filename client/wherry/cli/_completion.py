@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from wherry._calling.records import KINDS, STATES, full_name
+from wherry._calling.records import full_name
 from wherry._connection.client import default_client
 from wherry._connection.profiles import Profiles, profiles_path
+from wherry_proto import views
 from wherry_proto.messages import (
     AppListRequest,
     AppListResponse,
@@ -224,7 +225,7 @@ def _tokens(environment: str, incomplete: str) -> Hints:
 def _calls(environment: str, incomplete: str) -> Hints:
     request = RecordListRequest(environment=_here(environment), limit=_MOST_CALLS)
     for record in cast("RecordListResponse", _ask("Records.List", request)).records:
-        what = f"{record.app_name}/{full_name(record)}: {STATES.get(record.state, '')}"
+        what = f"{record.app_name}/{full_name(record)}: {views.RECORD_STATES.get(record.state, '')}"
         yield Hint(record.call_id if incomplete.startswith("fc") else record.input_id, what)
 
 
@@ -352,14 +353,14 @@ _BY_NAME: dict[str, Callable[[str, str], Hints]] = {
     "from_json": _paths,
     "function": _functions,
     "image_id": _images,
-    "kinds": _words(*KINDS.values()),
+    "kinds": _words(*views.CALL_KINDS.values()),
     "profile": _profiles,
     "registry_secret": _secrets,
     "sandbox": _sandboxes,
     "sandboxes": _sandboxes,
     "scopes": _words("admin", "deploy", "invoke", "metrics"),
     "secrets": _secrets,
-    "states": _words(*STATES.values()),
+    "states": _words(*views.RECORD_STATES.values()),
     "strategy": _words("rolling", "recreate"),
     "stream": _words("stdout", "stderr", "system"),
     "token_id": _tokens,

@@ -4,19 +4,19 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from wherry._base.ids import times_of_beginning
-from wherry._calling.records import KINDS, OPEN, STATES, Records, Times, full_name, times_of
+from wherry._calling.records import OPEN, Records, Times, full_name, times_of
 from wherry._connection.client import default_client
 from wherry._screen.table import Column, Kind
-from wherry.cli._common import tell, time_of
+from wherry.cli._common import tell
 from wherry.cli._functions import split_name
 from wherry.cli._ids import whole
 from wherry.cli._listing import Listed, Listing
 from wherry.cli._times import read_time
 from wherry.cli._usage import UsageError
 from wherry.exception import InvalidError, NotFoundError
+from wherry_proto import views
 from wherry_proto.messages import Record, RecordListRequest, RecordShowRequest, RecordShowResponse
 
 # Digits of a whole id, and those by which a call is found.
@@ -33,44 +33,7 @@ _INPUTS = 1000
 
 def state_of(record: Record) -> str:
     """Return how an input stands, in one word."""
-    return STATES.get(record.state, "unknown")
-
-
-def described(record: Record) -> dict[str, Any]:
-    """Return a record as JSON shows it: times in ms, which order calls, and in words."""
-    times = times_of(record)
-    return {
-        "input_id": record.input_id,
-        "call_id": record.call_id,
-        "index": record.index,
-        "parent_input_id": record.parent_input_id or None,
-        "environment": record.environment,
-        "app_id": record.app_id,
-        "app_name": record.app_name,
-        "function_id": record.function_id,
-        "function_name": record.function_name,
-        "method": record.method or None,
-        "version": record.version or None,
-        "kind": KINDS.get(record.kind, "unknown"),
-        "state": state_of(record),
-        "queued_at": time_of(record.queued_ms),
-        "started_at": time_of(record.started_ms),
-        "ended_at": time_of(record.ended_ms),
-        "queued_ms": record.queued_ms or None,
-        "started_ms": record.started_ms or None,
-        "ended_ms": record.ended_ms or None,
-        "queue_seconds": times.queue,
-        "run_seconds": times.run,
-        "container_id": record.container_id or None,
-        "retries": record.retries,
-        "losses": record.losses,
-        "argument_bytes": record.argument_bytes,
-        "result_bytes": record.result_bytes,
-        "error": record.error or None,
-        "kept": record.kept,
-        "replay_of": record.replay_of or None,
-        "replayed_by": record.replayed_by or None,
-    }
+    return views.RECORD_STATES.get(record.state, "unknown")
 
 
 def _times(record: Record) -> Times:
@@ -87,11 +50,11 @@ CALLS = Listed[Record](
     Column("ran", lambda record: _times(record).run, Kind.SECONDS, leaves=2),
     Column("error", lambda record: record.error, leaves=3, cut=True),
     Column("retries", lambda record: record.retries + record.losses or None, leaves=6),
-    Column("kind", lambda record: KINDS.get(record.kind), leaves=5),
+    Column("kind", lambda record: views.CALL_KINDS.get(record.kind), leaves=5),
     Column("container", lambda record: record.container_id, Kind.ID, leaves=7),
     Column("call", lambda record: record.call_id, Kind.ID, leaves=8),
     key=lambda record: record.input_id,
-    described=described,
+    described=views.record,
     empty="No such call is known. `wherry call list` shows the latest of all functions that it has an environment for.",
 )
 

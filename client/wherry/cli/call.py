@@ -6,7 +6,7 @@ from collections import Counter
 import typer
 
 from wherry._base.words import counted
-from wherry._calling.records import FAILED, KINDS, MANY, STATES
+from wherry._calling.records import FAILED, MANY
 from wherry._connection.client import default_client
 from wherry.call_graph import InputInfo, InputStatus, roots_of
 from wherry.cli._call_graph import described_graph, tree_lines
@@ -29,6 +29,7 @@ from wherry.cli._records import (
 from wherry.cli._replay import debug, retry
 from wherry.cli._usage import UsageError
 from wherry.exception import InvalidError, NotFoundError
+from wherry_proto import views
 from wherry_proto.messages import (
     CallGraph,
     CallGraphRequest,
@@ -40,6 +41,8 @@ from wherry_proto.messages import (
 
 group = typer.Typer(help="Look at calls: what waits, runs, failed, and why.", no_args_is_help=True)
 
+_STATES = ", ".join(views.RECORD_STATES.values())
+_KINDS = ", ".join(views.CALL_KINDS.values())
 _CALL = typer.Argument(help="Id (in-… or fc-…), or its beginning.")
 _CALLS = typer.Argument(help="Ids (fc-… or in-…).")
 # Until a cancelled call is one that goes on.
@@ -60,12 +63,16 @@ _STATUSES = {
 def list_calls(
     app: str = typer.Option("", "--app", metavar="APP", help="Of this app: its name or id."),
     function: str = typer.Option("", "--function", metavar="FUNCTION", help="Of this: APP/FUNCTION, a name or an id."),
-    states: list[str] = typer.Option(None, "--state", metavar="STATE", help=f"That are {', '.join(STATES.values())}."),
+    states: list[str] = typer.Option(
+        None, "--state", metavar="STATE", help=f"That are {', '.join(views.RECORD_STATES.values())}."
+    ),
     failed: bool = typer.Option(False, "--failed", help="That failed, timed out, were lost or rejected."),
     error: str = typer.Option("", "--error", metavar="TEXT", help="With this text in the error, in whatever case."),
     since: str | None = typer.Option(None, "--since", help="Queued from then on: 10m, 2h (ago), 19:30, 2026-01-31."),
     until: str | None = typer.Option(None, "--until", help="Queued before then."),
-    kinds: list[str] = typer.Option(None, "--kind", metavar="KIND", help=f"Made by {', '.join(KINDS.values())}."),
+    kinds: list[str] = typer.Option(
+        None, "--kind", metavar="KIND", help=f"Made by {', '.join(views.CALL_KINDS.values())}."
+    ),
     call: str = typer.Option("", "--call", metavar="CALL", help="Inputs of one call: fc-…."),
     container: str = typer.Option("", "--container", help="That a container ran: co-…."),
     limit: int = typer.Option(50, "-n", "--limit", metavar="N", help="Show at most N; 0: all.", min=0),
@@ -85,8 +92,8 @@ def list_calls(
         environment,
         app=app,
         function=function,
-        states=sorted(FAILED) if failed else numbers("--state", states, STATES),
-        kinds=numbers("--kind", kinds, KINDS),
+        states=sorted(FAILED) if failed else numbers("--state", states, views.RECORD_STATES),
+        kinds=numbers("--kind", kinds, views.CALL_KINDS),
         since=since,
         until=until,
         error=error,
@@ -225,10 +232,16 @@ def _after_cancel(call_ids: list[str]) -> dict[str, int]:
 def _say_cancelled(call_id: str, before: Counter[int], left: int) -> None:
     was_open = num_open(before)
     if not was_open:
-        states = ", ".join(f"{count:,} {STATES.get(state, 'unknown')}" for state, count in before.items() if count)
+        states = ", ".join(
+            f"{count:,} {views.RECORD_STATES.get(state, 'unknown')}" for state, count in before.items() if count
+        )
         say(f"{call_id} had ended: {states}.")
     elif left:
         go_on = f"{left:,} of {counted(was_open, 'input')} go on"
         tell(f"{call_id}: {go_on}; --terminate-containers kills the containers they run in.")
     else:
         say(f"Cancelled {call_id}: {counted(was_open, 'input')}.")
+
+
+def _word(state: int) -> str:
+    return views.RECORD_STATES.get(state, "unknown")
