@@ -33,6 +33,7 @@ class Recorded:
 
     async def close(self) -> None:
         """Write what waits."""
+        self.records.settle()
         await self.disk.write()
         await self.rollup.close()
 

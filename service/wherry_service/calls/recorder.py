@@ -13,6 +13,9 @@ from wherry_service.records.tally import COLD_STARTS, LOSSES, REJECTED, RETRIES
 
 _SUCCEEDED = RecordState.SUCCEEDED
 _MAX_ID = 64
+# Seconds for which answers are gathered, and how many at most.
+GATHER_S = 0.02
+MAX_GATHERED = 500
 
 VersionOf = Callable[[str], int]
 """From a function's id to the version of its app, 0 where it is not deployed."""
@@ -31,15 +34,46 @@ class Recorder:
         # The last failure that many may share, and its line.
         self._last: tuple[Failure | None, str] = (None, "")
         self._is_on = records.settings.keep > 0
+        self._gathered: list[tuple[Container[Input], Sequence[tuple[Input, int]], int, int]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        records.settle = self.settle
         # By function.
         self._failed: dict[str, list[PlainRow]] = {}
 
     def succeeded(self, container: Container[Input], ended: Sequence[tuple[Input, int]]) -> None:
         """Hear that a container has answered inputs, each with the size of its value.
 
-        Where it runs one after the other, they have shared the time since the last of them.
+        What comes within some milliseconds is gathered: a container that is quick answers one or a few at a time.
         """
         now_ms = int(time.time() * 1000)
+        self._gathered.append((container, ended, container.last_end_ms, now_ms))
+        container.last_end_ms = now_ms
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(GATHER_S, self.settle)
+        elif len(self._gathered) >= MAX_GATHERED:
+            self.settle()
+
+    def settle(self) -> None:
+        """Tell what was gathered: of each container together, where it answers one after the other."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        gathered, self._gathered = self._gathered, []
+        own: dict[Container[Input], tuple[list[tuple[Input, int]], int, int]] = {}
+        for container, ended, last_ms, now_ms in gathered:
+            known = own.get(container)
+            if known is None or container.slots > 1 or now_ms - known[2] > 1:
+                if known is not None:
+                    self._tell(container, *known)
+                own[container] = (list(ended), last_ms, now_ms)
+            else:
+                known[0].extend(ended)
+                own[container] = (known[0], known[1], now_ms)
+        for container, known in own.items():
+            self._tell(container, *known)
+
+    def _tell(self, container: Container[Input], ended: Sequence[tuple[Input, int]], last_ms: int, now_ms: int) -> None:
+        """Tell of a container's inputs. Where it runs one after the other, they have shared the time since the last."""
         plan = container.pool.plan
         function = self.records.function(plan.function_id, plan.load.app_id, plan.name)
         container_id, facts_of = container.container_id, self._facts
@@ -56,9 +90,8 @@ class Recorder:
             function.tally.ended(rows)
         else:
             first, last, count = ended[0][0], ended[-1][0], len(ended)
-            begin_ms = max(container.last_end_ms, first.started_ms)
+            begin_ms = max(last_ms, first.started_ms)
             span_ms = max(0, now_ms - begin_ms)
-            container.last_end_ms = now_ms
             run_ms = span_ms // count
             first_ms, last_ms = begin_ms - first.queued_ms, now_ms - run_ms - last.queued_ms
             function.tally.succeeded(count, first_ms if first_ms > 0 else 0, last_ms if last_ms > 0 else 0, run_ms)
@@ -170,6 +203,7 @@ class Recorder:
 
     def open_inputs(self, items: Sequence[Input]) -> "OpenInputs":
         """Return those of the inputs that have not ended."""
+        self.settle()
         return OpenInputs(self, items)
 
     def open_rows(self, items: Iterable[Input]) -> Iterator[tuple[str, PlainRow]]:

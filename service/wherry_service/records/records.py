@@ -50,6 +50,8 @@ class CallRecords:
         # The oldest first.
         self._stories: dict[str, Story] = {}
         self._listeners: list[Listener] = []
+        # Has who tells say what it has gathered.
+        self.settle: Callable[[], None] = lambda: None
 
     # Telling
 
@@ -100,9 +102,11 @@ class CallRecords:
     # Asking
 
     def __len__(self) -> int:
+        self.settle()
         return self._count
 
     def __iter__(self) -> Iterator[FunctionRecords]:
+        self.settle()
         found = list(self._functions.values())
         for one in found:
             if not one.subject.environment:
@@ -111,10 +115,12 @@ class CallRecords:
 
     def get(self, function_id: str) -> FunctionRecords | None:
         """Return the records of a function, if it has any."""
+        self.settle()
         return self._functions.get(function_id)
 
     def meant(self, environment: str, app: str, function: str) -> list[FunctionRecords]:
         """Return the records of functions by the names or ids of app and function; "": of any."""
+        self.settle()
         return [one for one in self if one.subject.is_meant(environment, app, function)]
 
     def known_story(self, input_id: str) -> Story | None:

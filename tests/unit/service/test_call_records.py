@@ -226,6 +226,7 @@ def test_who_listens_hears_of_each_end_once(tmp_path: Path) -> None:
         world.records().hear(Ear())
         ids = world.call(3)
         await world.work_until(lambda: len(world.outputs) == 3)
+        assert len(world.records()) == 3
         assert sorted(heard) == sorted(ids)
 
     run(tmp_path, scenario)

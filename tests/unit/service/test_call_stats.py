@@ -198,6 +198,7 @@ def test_the_dispatcher_counts_what_happens(tmp_path: Path) -> None:
         await world.until(lambda: any(c.inputs for c in world.node.running()))
         next(c for c in world.node.running() if c.inputs).fail()
         await world.work_until(lambda: len(world.outputs) == 3)
+        world.records().settle()
         own = world.records().function(FUNCTION).tally
         assert own.calls == {CallKind.MAP: 1}
         assert (own.counts[tally.SUCCEEDED], own.counts[tally.FAILED], own.counts[tally.LOSSES]) == (2, 1, 1)
