@@ -46,7 +46,7 @@
         { label: "at", value: (graph, at) => (at ? clock(at, 0) : "–") },
         ...lines.map((name) => ({
           label: names[name], stroke: colour(name), width: 2, value: (_, value) => number(value),
-          points: { show: false }, spanGaps: false,
+          points: { size: 5 }, spanGaps: false,
         })),
       ],
     };
