@@ -2,7 +2,7 @@
 
 import pytest
 
-from wherry.cli import _records
+from wherry._calling.records import times_of
 from wherry.schedule import Cron, Period, Schedule, from_message
 from wherry_proto import views
 from wherry_proto.messages import CallKind, ObjectInfo, Record, RecordState, ScheduleSpec
@@ -51,5 +51,7 @@ def test_objects_say_how_much_they_hold_where_that_is_counted() -> None:
         Record(queued_ms=1_000, started_ms=2_000, state=RecordState.RUNNING),
     ],
 )  # fmt: skip
-def test_a_record_is_shown_as_the_command_shows_it(record: Record) -> None:
-    assert views.record(record) == _records.described(record)
+def test_a_record_says_of_its_times_what_the_command_s_table_says(record: Record) -> None:
+    shown = views.record(record)
+    times = times_of(record)
+    assert (shown["queue_seconds"], shown["run_seconds"]) == (times.queue, times.run)
