@@ -129,7 +129,7 @@ def _deployed(plan: Plan, client: Client, app_name: str, environment: str | None
         )
         result = follow(client, "Deployments.Create", request)
     published = Published(client, environment, ready, result.functions)
-    published.announce(plan)
+    published.announce(plan, {change.name for change in result.changes})
     return Deployed(info.app_id, app_name, result, published=published)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from wherry._connection.client import Client
     from wherry._define.plan import Plan
@@ -22,11 +22,12 @@ class Published:
         self.ready = ready
         self.infos = infos
 
-    def announce(self, plan: Plan) -> None:
-        """Say what there is."""
+    def announce(self, plan: Plan, made: Container[str] | None = None) -> None:
+        """Say what there is, and what of it was made: all of it, or what has these names."""
         screen = self.client.listener.screen
         for definition, info in zip(plan.definitions, self.infos, strict=True):
-            screen.step(f"Created {'class' if definition.is_class else 'function'} {definition.name}")
+            if made is None or info.name in made:
+                screen.step(f"Created {'class' if definition.is_class else 'function'} {definition.name}")
             for name, url in _urls(info):
                 screen.step(f"Serving {name} at {url}")
 

@@ -77,17 +77,30 @@ def say(text: str) -> None:
     stream.flush()
 
 
-def in_words(text: str, stream: ScreenStream) -> str:
-    """Return sentences in lines that end between words, where they go to a terminal."""
+def in_words(text: str, stream: ScreenStream, hanging: int = 0) -> str:
+    """Return sentences in lines that end between words, where they go to a terminal.
+
+    Lines that go on begin below the first, so many columns further right.
+    """
     if not stream.isatty():
         return text
     width = max(20, shutil.get_terminal_size().columns)
     lines = [
-        textwrap.fill(line, width, subsequent_indent=" " * (len(line) - len(line.lstrip())), break_long_words=False,
-                      break_on_hyphens=False, drop_whitespace=True)
+        textwrap.fill(
+            line,
+            width,
+            subsequent_indent=" " * (len(line) - len(line.lstrip()) + hanging),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
         for line in text.splitlines()
-    ]  # fmt: skip
+    ]
     return "\n".join(lines)
+
+
+def say_sentence(text: str, hanging: int = 0) -> None:
+    """Do as `say` with sentences: on a terminal their lines end between words."""
+    say(in_words(text, ScreenStream(sys.stdout), hanging))
 
 
 def tell(text: str) -> None:

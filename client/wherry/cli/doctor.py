@@ -18,7 +18,7 @@ from wherry._connection.installed import check_service_installed
 from wherry._connection.server import LocalServer
 from wherry._connection.settings import Settings
 from wherry._connection.transport import open_transport
-from wherry.cli._common import JSON_OPTION, say, show_json
+from wherry.cli._common import JSON_OPTION, say_sentence, show_json
 from wherry.exception import ConnectionError, Error
 from wherry_proto.messages import ServerInfo, ServerInfoRequest
 
@@ -59,9 +59,9 @@ def doctor(as_json: bool = JSON_OPTION) -> None:
 
 
 def _show(check: Check) -> None:
-    say(f"{'✓' if check.ok else '✗'} {check.name}: {check.said}")
+    say_sentence(f"{'✓' if check.ok else '✗'} {check.name}: {check.said}", hanging=2)
     if check.mend:
-        say(f"    → {check.mend}")
+        say_sentence(f"    → {check.mend}", hanging=2)
 
 
 def _checks() -> Iterator[Check]:

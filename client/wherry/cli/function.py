@@ -7,7 +7,7 @@ import typer
 from wherry._base.words import counted
 from wherry._connection.client import default_client
 from wherry._screen.table import Column, Kind
-from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, say, show_json, time_of, without_colour
+from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, say, say_sentence, show_json, time_of, without_colour
 from wherry.cli._find import functions_in
 from wherry.cli._functions import find_function, function_of, status_of
 from wherry.cli._ids import running_app, whole
@@ -71,7 +71,7 @@ def info(function: str = _FUNCTION, environment: str | None = ENVIRONMENT_OPTION
     if as_json:
         show_json({**described, "app_id": found.app_id, "app_name": found.app_name, "environment": found.environment})
         return
-    typer.echo(f"{found.app_name}/{found.name} ({found.function_id}) in environment {found.environment}")
+    say_sentence(f"{found.app_name}/{found.name} ({found.function_id}) in environment {found.environment}")
     settings = described.pop("settings")
     for name, value in {**described, **settings}.items():
         if name not in ("function_id", "name") and value not in (None, [], {}):
@@ -117,7 +117,8 @@ def stats(
         f"{counted(now.num_total_runners, 'container')} working."
     )
     for line in lines_of(found):
-        say(line)
+        # Below the words after "inputs".
+        say_sentence(line, hanging=12)
 
 
 @group.command("calls")

@@ -28,6 +28,7 @@ from wherry.cli import (
     token,
     volume,
 )
+from wherry.cli._common import tell
 from wherry.cli._elsewhere import stand_in
 from wherry.cli._ending import ends_as_ctrl_c
 from wherry.cli._help import dress, usage_of
@@ -174,7 +175,7 @@ def main() -> None:
         except Error as error:
             if isinstance(error, UsageError):
                 typer.echo(usage_of(commands(), sys.argv[1:]), err=True)
-            typer.echo(f"Error: {harmless(str(error))}", err=True)
+            tell(f"Error: {harmless(str(error))}")
             sys.exit(ending.code(next((code for kind, code in _CODES.items() if isinstance(error, kind)), 1)))
         except KeyboardInterrupt:
             typer.echo("Stopped.", err=True)

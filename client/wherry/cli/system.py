@@ -7,7 +7,7 @@ import typer
 from wherry._base.words import counted
 from wherry._connection.client import default_client
 from wherry._screen.table import Column, Table, size_of
-from wherry.cli._common import JSON_OPTION, YES_OPTION, confirm, say, show_json
+from wherry.cli._common import JSON_OPTION, YES_OPTION, confirm, say, say_sentence, show_json, tell
 from wherry.cli._disk import described, lines, warnings
 from wherry_proto.messages import (
     ImagePruneRequest,
@@ -62,17 +62,17 @@ def df(as_json: bool = JSON_OPTION) -> None:
     if not told.engine_error:
         rows.append(("images", told.images_bytes, counted(told.num_images, "image")))
         unused = size_of(told.cache_unused_bytes) or "0 B"
-        rows.append(("build cache", told.cache_bytes, f"{unused} unused; of all builds on this engine"))
+        rows.append(("build cache", told.cache_bytes, f"{unused} unused; all builds"))
     if state_dir:
         say(f"State directory: {state_dir}")
     for line in _TABLE.plain(rows):
         say(line)
     if told.engine_error:
-        say(f"Images and build cache: {told.engine_error}")
+        say_sentence(f"Images and build cache: {told.engine_error}")
     for line in lines(told.disks):
-        say(f"Disk: {line}")
+        say_sentence(f"Disk: {line}")
     for line in warnings(told.disks):
-        typer.echo(line, err=True)
+        tell(line)
 
 
 @group.command()

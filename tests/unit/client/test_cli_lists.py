@@ -10,6 +10,7 @@ import pytest
 
 from tests.fakes.service import FakeService
 from wherry import exception
+from wherry.cli import _common, main
 from wherry.cli._common import confirm
 from wherry_proto.messages import (
     AppInfo,
@@ -345,3 +346,31 @@ def test_an_app_that_has_stopped_says_when_it_ran(run: Run, service: Lists, caps
     assert json.loads(capsys.readouterr().out)["state"] == "stopped"
     assert run("", "app", "info", "nope") == 1
     assert "no app named 'nope' runs" in capsys.readouterr().err
+
+
+def test_lines_that_go_on_begin_below_the_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tty(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "40")
+    line = "✓ Registry: none gives debian:bookworm-slim, so bases are made of Debian's packages"
+    shown = _common.in_words(line, _common.ScreenStream(Tty()), hanging=2).splitlines()
+    assert [len(one) <= 40 for one in shown] == [True] * 3
+    assert all(one.startswith("  ") for one in shown[1:])
+    assert _common.in_words(line, _common.ScreenStream(io.StringIO()), hanging=2) == line
+
+
+def test_an_error_on_a_terminal_ends_its_lines_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tty(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.argv", ["wherry", "run", "there_is_no_such_file_here.py"])
+    monkeypatch.setattr("sys.stderr", err := Tty())
+    with pytest.raises(SystemExit):
+        main.main()
+    told = err.getvalue().partition("Error: ")[2]
+    assert "there is no file" in told
+    assert all(len(one) <= 40 or " " not in one.strip() for one in told.splitlines())

@@ -2,10 +2,14 @@
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from wherry._publish.deploying import _origin
+from wherry._publish.published import Published
+from wherry_proto.messages import FunctionInfo
 
 
 def git(folder: Path, *words: str) -> str:
@@ -40,3 +44,15 @@ def test_a_checkout_without_git_has_the_commit_that_the_runner_names(
     assert _origin("", tmp_path).commit == "0123abc"
     # There is nothing to be compared with.
     assert not _origin("", None).dirty
+
+
+def test_only_what_a_deploy_has_changed_is_called_created() -> None:
+    steps: list[str] = []
+    client: Any = SimpleNamespace(listener=SimpleNamespace(screen=SimpleNamespace(step=steps.append)))
+    infos = [FunctionInfo(name="price"), FunctionInfo(name="page", web_url="http://page")]
+    plan: Any = SimpleNamespace(definitions=[SimpleNamespace(name=one.name, is_class=False) for one in infos])
+    ready: Any = None
+    published = Published(client, "main", ready, infos)
+    published.announce(plan, {"price"})
+    published.announce(plan, set())
+    assert steps == ["Created function price", "Serving page at http://page", "Serving page at http://page"]

@@ -92,7 +92,7 @@ def test_df_shows_each_part_and_warns_of_a_full_disk(client: Client, wherry: Sai
         "volumes      3.0 GB  1 file",
         "logs         0 B     0 files and more",
         "images       1.0 GB  2 images",
-        "build cache  2.0 GB  1.0 GB unused; of all builds on this engine",
+        "build cache  2.0 GB  1.0 GB unused; all builds",
         "Disk: 50 GB of 100 GB free at /state",
         "Disk: 9.0 GB of 100 GB free at /var/lib/docker",
     ]
