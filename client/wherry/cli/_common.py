@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import textwrap
+import time
 from typing import Any
 
 import typer
@@ -12,6 +13,7 @@ import typer
 from wherry._base import modal_name
 from wherry._connection.client import default_client
 from wherry._screen.harmless import harmless
+from wherry._screen.moments import relative
 from wherry._screen.stream import ScreenStream
 from wherry.cli._usage import UsageError
 from wherry.exception import InvalidError
@@ -111,6 +113,11 @@ def tell(text: str) -> None:
 def show_json(value: Any) -> None:
     """Print a value as JSON."""
     typer.echo(json.dumps(value, indent=2))
+
+
+def when(ms: int) -> str:
+    """Return "3 minutes ago" on a terminal, and in a pipe local time in ISO format; "" for 0."""
+    return relative(ms, int(time.time() * 1000)) if ScreenStream(sys.stdout).isatty() else iso(ms)
 
 
 def time_of(ms: int) -> str | None:

@@ -25,6 +25,7 @@ from wherry.cli._common import (
     time_of,
     use_environment,
     use_modal,
+    when,
 )
 from wherry.cli._find import list_of_apps
 from wherry.cli._functions import function_of
@@ -226,7 +227,7 @@ def info(
     if live is not None:
         about = ", ".join(text for text in (_code(live), _note(live)) if text)
         tail = f": {about}" if about else ""
-        typer.echo(f"version {live.version}, deployed {time_of(live.created_at_ms)} by {views.deployed_by(live)}{tail}")
+        typer.echo(f"version {live.version}, deployed {when(live.created_at_ms)} by {views.deployed_by(live)}{tail}")
     runs = {one.function_id: next(iter(one.next_ms), 0) for one in schedules}
     show_rows(
         Column[FunctionStatus]("function", lambda status: function_of(status).name),

@@ -19,7 +19,7 @@ from wherry._connection.unit import Unit
 from wherry._screen.output import waited
 from wherry._screen.stream import ScreenStream
 from wherry.cli import secret
-from wherry.cli._common import JSON_OPTION, in_words, show_json, tell, time_of
+from wherry.cli._common import JSON_OPTION, in_words, show_json, tell, time_of, when
 from wherry.cli._disk import described, lines, warnings
 from wherry.cli._monitoring import metrics
 from wherry.cli._own_log import OwnLog
@@ -122,7 +122,7 @@ def status(as_json: bool = JSON_OPTION) -> None:
 def _show(info: ServerInfo, settings: Settings) -> None:
     engine = info.engine
     process = f"pid {info.pid}" if info.pid else settings.server_url
-    _line(f"The service is running: wherry {info.version}, {process}, since {time_of(info.started_at_ms)}.")
+    _line(f"The service is running: wherry {info.version}, {process}, started {when(info.started_at_ms)}.")
     if info.state_dir:
         _line(f"State: {info.state_dir}")
     if engine is not None:

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
@@ -374,3 +375,15 @@ def test_an_error_on_a_terminal_ends_its_lines_between_words(monkeypatch: pytest
     told = err.getvalue().partition("Error: ")[2]
     assert "there is no file" in told
     assert all(len(one) <= 40 or " " not in one.strip() for one in told.splitlines())
+
+
+def test_a_moment_is_relative_on_a_terminal_and_exact_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tty(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    ms = int(time.time() * 1000) - 180_500
+    assert _common.when(ms) == _common.time_of(ms)
+    monkeypatch.setattr("sys.stdout", Tty())
+    assert _common.when(ms) == "3 minutes ago"
+    assert _common.when(0) == ""
