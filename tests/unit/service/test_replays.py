@@ -341,7 +341,7 @@ def test_the_audit_log_names_the_inputs() -> None:
     assert NotedRequest(ReplayArgumentsRequest(input_id="in-1")).target == "in-1"
 
 
-@pytest.mark.parametrize("after", ["x", "1", "1 in-1", f"{'9' * 30} {new_id('in')}"])
+@pytest.mark.parametrize("after", ["x", "1", "1 in-1", f"{'9' * 30} in-01M8P19MQQ5S6SNETSTC8KFPSB"])
 def test_a_key_of_no_list_is_refused(tmp_path: Path, after: str) -> None:
     async def scenario(world: ReplayWorld) -> None:
         with pytest.raises(InvalidRequest):
