@@ -149,8 +149,12 @@ class CallRecordStore:
 
         def work(connection: sa.Connection) -> None:
             connection.execute(sa.delete(table).where(table.c.ended_ms < before_ms))
-            newest = sa.select(table.c.ended_ms).order_by(table.c.ended_ms.desc()).offset(max_rows).limit(1)
-            if (ended_ms := connection.execute(newest).scalar()) is not None:
-                connection.execute(sa.delete(table).where(table.c.ended_ms <= ended_ms))
+            ends = (table.c.ended_ms, table.c.input_id)
+            # The newest of what is too much; many inputs may end in one millisecond.
+            newest = sa.select(*ends).order_by(*(one.desc() for one in ends)).offset(max_rows).limit(1)
+            if (found := connection.execute(newest).first()) is not None:
+                ended_ms, input_id = found
+                same = (table.c.ended_ms == ended_ms) & (table.c.input_id <= input_id)
+                connection.execute(sa.delete(table).where((table.c.ended_ms < ended_ms) | same))
 
         await self._database.write(work)

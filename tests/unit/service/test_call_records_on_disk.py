@@ -153,6 +153,23 @@ def test_of_a_call_what_failed_comes_first_and_all_are_counted(disk: Disk) -> No
     lives(disk, scenario)
 
 
+def test_of_rows_that_ended_at_once_only_those_too_many_go(disk: Disk) -> None:
+    async def scenario(life: Callable[..., Life]) -> None:
+        one = life()
+        old = one.end(5, kind=CallKind.SPAWN, at_ms=START_MS - 10)
+        together = one.end(30, kind=CallKind.SPAWN)
+        await one.disk.write()
+        await one.store.expire(0, 20)
+        left = {row.row.input_id for row in await life().listed(Query(limit=1000))}
+        assert (len(left), left & {*old}, left <= {*together}) == (20, set(), True)
+        await one.store.expire(0, 20)
+        assert len(await life().listed(Query(limit=1000))) == 20
+        await one.store.expire(0, 0)
+        assert await life().listed(Query(limit=1000)) == []
+
+    lives(disk, scenario)
+
+
 def test_the_disk_is_bounded_by_rows_and_days(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk_module, "MAX_WAITING", 150)
 
