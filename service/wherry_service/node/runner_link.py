@@ -4,11 +4,13 @@ import asyncio
 import logging
 import re
 import select
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 from wherry_proto.messages import Failure, FailureKind, Format, Payload
+from wherry_service.ids import time_of
 from wherry_service.logs.batch import LogRow
 from wherry_service.node import frames, runner_frames
 from wherry_service.node import runner_protocol as protocol
@@ -30,6 +32,8 @@ _FAILURE_KINDS = dict(
 _ROW_SIZES = {kind: len(frame.row) for kind, frame in protocol.FROM_RUNNER.items()}
 _LOG, _OUTPUT, _YIELD = _ROW_SIZES["log"], _ROW_SIZES["outputs"], _ROW_SIZES["yields"]
 _MANY_LINES = 64
+# A line of a container is at most so far in our future.
+MAX_AHEAD_MS = 60_000
 
 
 class LinkEvents(ContainerEvents["RunnerLink"]):
@@ -65,6 +69,7 @@ class RunnerLink(asyncio.Protocol):
         take_blob: Callable[[str, int], str],
     ) -> None:
         self._container_id = container_id
+        self._began_ms = time_of(container_id)
         self._held = held
         self._events = events
         self._runs = runs
@@ -224,6 +229,7 @@ class RunnerLink(asyncio.Protocol):
     def _read_log(self, header: Header, parts: list[bytes]) -> None:
         rows = _rows(header, parts)
         lines: list[LogRow] = []
+        latest_ms = int(time.time() * 1000) + MAX_AHEAD_MS
         for row, part in zip(rows, parts, strict=True):
             stream, input_id, at_ms, goes_on = _fields_and_one(row, _LOG)
             if (
@@ -238,6 +244,8 @@ class RunnerLink(asyncio.Protocol):
                 raise ProtocolError("malformed log row")
             # A line may be printed by a thread that outlives its input: then it belongs to the container.
             owner = input_id if input_id in self._held else ""
+            # Its clock is its own; what is kept and sent on lies in its life.
+            at_ms = min(max(at_ms, self._began_ms), latest_ms)
             lines.append((stream, owner or "", at_ms, part.decode(errors="replace"), goes_on is not None))
         self._events.on_log(self, lines)
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from wherry_proto.messages import Failure
+from wherry_service.ids import new_id, time_of
 from wherry_service.logs.batch import LogRow
 from wherry_service.node import frames
 from wherry_service.node.events import OutputRow, YieldRow
@@ -189,3 +190,16 @@ def test_another_version_is_refused(link: RunnerLink, heard: Heard, protocol: ob
 def test_an_oversized_frame_is_refused_before_it_is_read(link: RunnerLink, heard: Heard) -> None:
     link.data_received(struct.pack(">II", 0xFFFFFFFF, 0xFFFFFFFF))
     assert "header of 4294967295 bytes" in heard.error
+
+
+def test_a_line_lies_in_the_life_of_its_container(heard: Heard) -> None:
+    container_id = new_id("co")
+    link = RunnerLink(container_id, set(), heard, Runs(), lambda name, size: "bl-taken")
+    link.data_received(frames.encode(dict(HELLO)))
+    now_ms = time_of(container_id)
+    rows = [[1, None, at_ms] for at_ms in (0, now_ms + 5, (1 << 47) - 1)]
+    link.data_received(frames.encode({"t": "log", "rows": rows}, [b"x"] * 3))
+    ((_, lines),) = [event for event in heard.events if event[0] == "log"]
+    first, second, third = [line[2] for line in lines]
+    assert (first, second) == (now_ms, now_ms + 5)
+    assert now_ms + 60_000 <= third < now_ms + 120_000
