@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from wherry_service.forward.line import SERVICE, STDERR, STDOUT, SYSTEM, Line
+from wherry_service.forward.refused import Refused
 from wherry_service.forward.settings import FILE, OTLP, SYSLOG, ForwardSettings
 from wherry_service.logs.batch import LogBatch
 
@@ -83,23 +84,56 @@ class Way:
         self._tell("the service ended", at_once=True)
 
     def _run(self) -> None:
-        pause_s = AGAIN_S
         while (lines := self._next()) is not None:
-            while True:
-                try:
-                    self._sender.send(lines)
-                except OSError as error:
-                    self._tell(str(error))
-                    if self._wait(pause_s):
-                        with self._lock:
-                            self.num_dropped += len(lines)
-                        break
-                    pause_s = min(MOST_AGAIN_S, 2 * pause_s)
+            try:
+                self._send(lines)
+            except Refused as error:
+                if error.too_large and len(lines) > 1:
+                    half = len(lines) // 2
+                    self._send_or_drop(lines[:half])
+                    self._send_or_drop(lines[half:])
                 else:
-                    self.num_sent += len(lines)
-                    pause_s = AGAIN_S
-                    break
-        self._sender.close()
+                    self._drop(lines, str(error))
+            except Exception as error:  # noqa: BLE001 - a line that nobody thought of ends no thread
+                self._drop_broken(lines, error)
+        try:
+            self._sender.close()
+        except OSError as error:
+            self._tell(str(error))
+
+    def _send_or_drop(self, lines: list[Line]) -> None:
+        try:
+            self._send(lines)
+        except Refused as error:
+            self._drop(lines, str(error))
+        except Exception as error:  # noqa: BLE001 - as in `_run`
+            self._drop_broken(lines, error)
+
+    def _send(self, lines: list[Line]) -> None:
+        """Send lines, again and again where they may be taken later; raise Refused where they never are."""
+        pause_s = AGAIN_S
+        while True:
+            try:
+                self._sender.send(lines)
+            except OSError as error:
+                self._tell(str(error))
+                if self._wait(pause_s):
+                    with self._lock:
+                        self.num_dropped += len(lines)
+                    return
+                pause_s = min(MOST_AGAIN_S, 2 * pause_s)
+            else:
+                self.num_sent += len(lines)
+                return
+
+    def _drop_broken(self, lines: list[Line], error: Exception) -> None:
+        log.debug("lines of logs could not be sent by %s", self.name, exc_info=error)
+        self._drop(lines, f"{type(error).__name__}: {error}")
+
+    def _drop(self, lines: list[Line], why: str) -> None:
+        with self._lock:
+            self.num_dropped += len(lines)
+        self._tell(why)
 
     def _next(self) -> list[Line] | None:
         """Wait for lines, and return some; None if it is closed and there are no more."""

@@ -1,6 +1,12 @@
-"""The ways on which lines leave. Each `send` blocks, in a thread, and raises OSError where it failed."""
+"""The ways on which lines leave. Each `send` blocks, in a thread, and raises where it failed.
 
+OSError: to try again later. Refused: the same lines will never be taken.
+"""
+
+import contextlib
 import datetime
+import errno
+import http.client
 import json
 import logging.handlers
 import os
@@ -14,16 +20,26 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from wherry_service.forward.line import Line
+from wherry_service.forward.refused import Refused
 
 TIMEOUT_S = 10.0
 # Of a file: then a new one is begun, and so many older ones are kept.
 FILE_BYTES, OLD_FILES = 100 << 20, 4
 # A datagram is cut there.
 DATAGRAM_BYTES = 8 << 10
+# Or there, where that does not fit.
+LEAST_DATAGRAM_BYTES = 1200
 # RFC 5424: the facility local0, and the private enterprise number that is for examples.
 _FACILITY = 16
 _DATA_ID = "wherry@32473"
 _SEVERITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3}
+# The largest fixed64; a time of more nanoseconds makes a receiver refuse all lines of a batch.
+_MAX_NS = (1 << 64) - 1
+# HTTP: the same request may be taken later.
+_LATER = frozenset({408, 429})
+_TOO_LARGE = 413
+# The last second of the year 9999.
+_MAX_MS = 253_402_300_799_000
 # OpenTelemetry's severities.
 _NUMBERS = {"debug": 5, "info": 9, "warning": 13, "error": 17}
 
@@ -32,7 +48,7 @@ class Sender(Protocol):
     """One way."""
 
     def send(self, lines: Sequence[Line]) -> None:
-        """Send lines; raise OSError where they were not taken."""
+        """Send lines; raise OSError where they may be taken later, Refused where they never are."""
 
     def close(self) -> None: ...
 
@@ -48,11 +64,16 @@ class FileSender:
         if self._file is None or self._file.stream is None or not self._path.exists():
             self.close()
             self._file = _Rotating(self._path, maxBytes=FILE_BYTES, backupCount=OLD_FILES, encoding="utf-8")
-        for line in lines:
-            self._file.write(
-                json.dumps({"at": _time(line.at_ms), "text": line.text, **line.fields()}, ensure_ascii=False)
-            )
-        self._file.flush()
+        try:
+            for line in lines:
+                self._file.write(
+                    json.dumps({"at": _time(line.at_ms), "text": line.text, **line.fields()}, ensure_ascii=False)
+                )
+            self._file.end_batch()
+        except OSError:
+            file, self._file = self._file, None
+            file.abandon()
+            raise
 
     def close(self) -> None:
         if self._file is not None:
@@ -64,6 +85,8 @@ class _Rotating(logging.handlers.RotatingFileHandler):
     def _open(self) -> TextIOWrapper:
         # For the service's user and group: what was printed is not for everyone.
         opened = os.open(self.baseFilename, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o640)
+        # How large it was when all in it was whole.
+        self._whole = os.fstat(opened).st_size
         return os.fdopen(opened, "a", encoding="utf-8", errors="replace")
 
     def write(self, text: str) -> None:
@@ -74,6 +97,26 @@ class _Rotating(logging.handlers.RotatingFileHandler):
         if self.stream is None:
             self.stream = self._open()
         self.stream.write(f"{text}\n")
+
+    def end_batch(self) -> None:
+        """Write what is buffered; raise OSError."""
+        if self.stream is not None:
+            self.stream.flush()
+            self._whole = os.fstat(self.stream.fileno()).st_size
+
+    def abandon(self) -> None:
+        """Close it, without the part of a batch that could be written: it comes again."""
+        if self.stream is None or self.stream.closed:
+            return
+        opened = os.dup(self.stream.fileno())
+        try:
+            with contextlib.suppress(OSError):
+                self.close()
+            if os.fstat(opened).st_size > self._whole:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(opened, self._whole)
+        finally:
+            os.close(opened)
 
 
 class SyslogSender:
@@ -93,10 +136,20 @@ class SyslogSender:
                 self._socket.sendall(b"".join(b"%d %s" % (len(one), one) for one in messages))
                 return
             for line in lines:
-                self._socket.send(_syslog(line, self._host)[:DATAGRAM_BYTES])
+                self._send_datagram(_syslog(line, self._host)[:DATAGRAM_BYTES])
         except OSError:
             self.close()
             raise
+
+    def _send_datagram(self, message: bytes) -> None:
+        assert self._socket is not None
+        try:
+            self._socket.send(message)
+        except OSError as error:
+            if error.errno != errno.EMSGSIZE:
+                raise
+            # So much does not fit on this way.
+            self._socket.send(message[:LEAST_DATAGRAM_BYTES])
 
     def _open(self) -> socket.socket:
         parts = self._parts
@@ -152,9 +205,14 @@ class OtlpSender:
                 answer.read(1 << 16)
         except urllib.error.HTTPError as error:
             error.close()
-            raise OSError(f"it answered with {error.code}") from None
+            told = f"it answered with {error.code}"
+            if 400 <= error.code < 500 and error.code not in _LATER:
+                raise Refused(told, too_large=error.code == _TOO_LARGE) from None
+            raise OSError(told) from None
         except urllib.error.URLError as error:
             raise OSError(str(error.reason)) from None
+        except http.client.HTTPException as error:
+            raise OSError(f"what it answered is not HTTP: {type(error).__name__}") from None
 
     def close(self) -> None:
         pass
@@ -176,7 +234,7 @@ def _otlp(lines: Sequence[Line]) -> dict[str, object]:
 
 def _record(line: Line) -> dict[str, object]:
     return {
-        "timeUnixNano": str(line.at_ms * 1_000_000),
+        "timeUnixNano": str(min(max(0, line.at_ms * 1_000_000), _MAX_NS)),
         "severityNumber": _NUMBERS.get(line.level, 9),
         "severityText": line.level,
         "body": {"stringValue": line.text},
@@ -189,4 +247,6 @@ def _attribute(name: str, value: str) -> dict[str, object]:
 
 
 def _time(at_ms: int) -> str:
-    return datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC).isoformat(timespec="milliseconds")
+    return datetime.datetime.fromtimestamp(min(max(0, at_ms), _MAX_MS) / 1000, datetime.UTC).isoformat(
+        timespec="milliseconds"
+    )

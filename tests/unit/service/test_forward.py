@@ -1,5 +1,6 @@
 """Lines sent on to others: all that was printed, as each way has it, and nobody waits for a receiver."""
 
+import errno
 import http.server
 import json
 import logging
@@ -17,6 +18,7 @@ from wherry_service.forward import forwarder as forwarder_module
 from wherry_service.forward import senders
 from wherry_service.forward.forwarder import Forwarder, Names, Way
 from wherry_service.forward.line import Line
+from wherry_service.forward.refused import Refused
 from wherry_service.forward.settings import ForwardSettings
 from wherry_service.logs.batch import LogBatch
 from wherry_service.settings_key import SettingsError
@@ -200,6 +202,119 @@ def test_while_nobody_takes_them_lines_are_bounded_counted_and_told(
     assert sender.got == lines[: len(sender.got)]
     way.close()
     assert f"{dropped} were dropped" in caplog.text
+
+
+class Scripted(Slow):
+    """Fails as it is told, one error a call, and takes no more than `most` lines at once."""
+
+    def __init__(self, *errors: Exception, most: int = 1000) -> None:
+        super().__init__()
+        self.errors = list(errors)
+        self.most = most
+
+    def send(self, lines: Sequence[Line]) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        if len(lines) > self.most:
+            raise Refused("it answered with 413", too_large=True)
+        self.got += lines
+
+
+@pytest.mark.parametrize("error", [Refused("it answered with 400"), ValueError("nobody thought of it")])
+def test_lines_that_are_never_taken_are_dropped_and_the_next_ones_are_sent(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender = Scripted(error)
+    way = Way("otlp", sender)
+    way.begin()
+    way.put([Line(1, "poison", "stdout")] * 3)
+    wait_until(lambda: way.num_dropped == 3, "they are dropped")
+    way.put([Line(1, "next", "stdout")])
+    wait_until(lambda: way.num_sent == 1, "the next line is sent")
+    way.close()
+    assert [line.text for line in sender.got] == ["next"]
+    assert str(error) in caplog.text
+    assert "3 were dropped" in caplog.text
+
+
+@pytest.mark.parametrize(("most", "num_sent"), [(5, 10), (4, 0)])
+def test_what_is_too_large_is_halved_once(most: int, num_sent: int) -> None:
+    sender = Scripted(most=most)
+    way = Way("otlp", sender)
+    lines = [Line(number, "text", "stdout") for number in range(10)]
+    way.put(lines)
+    way.begin()
+    wait_until(lambda: way.num_sent + way.num_dropped == 10, "all are sent or dropped")
+    way.close()
+    assert sender.got == lines[:num_sent]
+
+
+@pytest.mark.parametrize(
+    ("code", "again"), [(400, False), (413, False), (403, False), (408, True), (429, True), (503, True)]
+)
+def test_which_answers_are_worth_another_try(code: int, again: bool, receiver: tuple[str, type[Receiver]]) -> None:
+    url, kind = receiver
+    kind.answer = code
+    with pytest.raises(OSError if again else Refused, match=f"it answered with {code}") as caught:
+        senders.OtlpSender(url, []).send([Line(1, "text", "stdout")])
+    assert getattr(caught.value, "too_large", False) == (code == 413)
+
+
+@pytest.mark.parametrize("answer", [b"garbage\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz"])
+def test_a_receiver_that_answers_garbage_is_tried_again(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                body = b""
+                while b"}]}]}]}" not in body:
+                    body += connection.recv(1 << 16)
+                connection.sendall(answer)
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        with pytest.raises(OSError, match="not HTTP"):
+            senders.OtlpSender(f"http://127.0.0.1:{listener.getsockname()[1]}", []).send([Line(1, "text", "stdout")])
+        serving.join()
+
+
+def test_times_are_bounded_on_each_way(tmp_path: Path) -> None:
+    assert senders._record(Line((1 << 47) - 1, "text", "stdout"))["timeUnixNano"] == str((1 << 64) - 1)
+    assert senders._record(Line(-1, "text", "stdout"))["timeUnixNano"] == "0"
+    assert b" 9999-12-31T" in senders._syslog(Line(1 << 60, "text", "stdout"), "host")
+
+
+def test_a_full_disk_leaves_no_part_of_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lines"
+    sender = senders.FileSender(path)
+    sender.send([Line(1, "first", "stdout")])
+
+    def full(file: senders._Rotating) -> None:
+        assert file.stream is not None
+        file.stream.flush()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(senders._Rotating, "end_batch", full)
+        with pytest.raises(OSError, match="No space left"):
+            sender.send([Line(1, "second", "stdout")])
+    sender.send([Line(1, "second", "stdout")])
+    sender.close()
+    assert [json.loads(line)["text"] for line in path.read_text().splitlines()] == ["first", "second"]
+
+
+def test_a_datagram_that_does_not_fit_is_cut_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(senders, "DATAGRAM_BYTES", 1 << 20)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.settimeout(10)
+        sender = senders.SyslogSender(f"udp://127.0.0.1:{listener.getsockname()[1]}")
+        sender.send([Line(1, "x" * 100_000, "stdout"), Line(1, "next", "stdout")])
+        sender.close()
+        assert len(listener.recv(1 << 16)) == senders.LEAST_DATAGRAM_BYTES
+        assert listener.recv(1 << 16).endswith(b" next")
 
 
 def test_what_waits_at_the_end_gets_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
