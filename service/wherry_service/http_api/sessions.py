@@ -30,17 +30,28 @@ class CallSession:
     async def __aenter__(self) -> "CallSession":
         self.send(SessionUp(hello=Hello(client_id=new_id("cl"), protocol=CLIENT_PROTOCOL, version=__version__)))
         self._task = asyncio.ensure_future(self._pump())
-        await self.next()
+        try:
+            await self.next()
+        except BaseException:
+            # Whoever waited is gone, and nobody leaves a block that was not entered.
+            await self._end()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._task is not None
-        if not self._task.done():
-            # Whoever cancels is heard.
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._up.join(), _FLUSH_S)
+        try:
+            if not self._task.done():
+                # Whoever cancels is heard.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._up.join(), _FLUSH_S)
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
+        assert self._task is not None
         self._task.cancel()
         await asyncio.wait([self._task])
 
