@@ -222,7 +222,10 @@ class _Answer:
         rows: Headers = [(b"connection", b"close")] if unread is not None else []
         if problem.status == HTTPStatus.UNAUTHORIZED:
             rows.append((b"www-authenticate", b'Bearer realm="wherry"'))
-        if problem.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        # What may have been done already is not asked for again.
+        if problem.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE) and (
+            problem.error["code"] != "unconfirmed"
+        ):
             rows.append((b"retry-after", b"1"))
         if "allow" in problem.error:
             rows.append((b"allow", problem.error["allow"].encode()))

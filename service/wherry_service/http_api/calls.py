@@ -74,15 +74,15 @@ class CallRoutes:
         async with CallSession(request.caller) as session:
             call_id, message = await self._begun(request, found, CallKind.SPAWN, arguments)
             session.send(message)
-            async with asyncio.timeout(_SOON_S):
-                while True:
-                    heard = await session.next()
-                    for output in heard.outputs:
-                        # It ended at once, or it was not taken.
-                        if output.failure is not None and not heard.accepted:
-                            raise of_failure(output.failure, call_id)
-                    if heard.accepted or heard.outputs:
-                        break
+            try:
+                async with asyncio.timeout(_SOON_S):
+                    await _taken(session, call_id)
+            except TimeoutError:
+                text = (
+                    f"the service has not said in time that it keeps call {call_id}, which may run all the same: ask "
+                    f"for it with GET /v1/calls/{call_id}, and spawn again only if there is no such call"
+                )
+                raise Problem(503, "unconfirmed", text, call_id=call_id) from None
         return Reply({"call_id": call_id}, 202)
 
     async def stream(self, request: Request) -> AsyncIterator[Event]:
@@ -195,6 +195,18 @@ async def _output(session: CallSession) -> Output:
         heard = await session.next()
         if heard.outputs:
             return heard.outputs[0]
+
+
+async def _taken(session: CallSession, call_id: str) -> None:
+    """Return as soon as a spawned call is kept; raise `Problem` where it is not taken."""
+    while True:
+        heard = await session.next()
+        for output in heard.outputs:
+            # It ended at once, or it was not taken.
+            if output.failure is not None and not heard.accepted:
+                raise of_failure(output.failure, call_id)
+        if heard.accepted or heard.outputs:
+            return
 
 
 async def _watched(session: CallSession, call_id: str, index: int, wait_s: float) -> tuple[CallState, Output | None]:

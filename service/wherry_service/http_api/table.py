@@ -51,7 +51,7 @@ def _calls(calls: CallRoutes) -> tuple[Route, ...]:
             _CALL,
             body=_BODY,
             example={"call_id": _CALL_ID},
-            statuses={202: "It has begun."},
+            statuses={202: "It has begun.", 503: "Nobody said in time that it has begun; with `call_id`: ask for it."},
             needs="invoke",
             serve=calls.spawn,
         ),
