@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote
 
 from wherry_proto.messages import TokenWhoRequest
 from wherry_service.api.callers import Caller, Callers, ask
-from wherry_service.http_api.bodies import Refused, has_body, linger, read_body
+from wherry_service.http_api.bodies import Body, Refused, Room, has_body, linger, read_body
 from wherry_service.http_api.calls import CallRoutes
 from wherry_service.http_api.documents import Documents
 from wherry_service.http_api.payloads import Payloads
@@ -49,6 +49,7 @@ class HttpApi:
         self.routes = routes_of(CallRoutes(Payloads()))
         self._documents = Documents(self.routes)
         self._num_open = 0
+        self._room = Room()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -60,8 +61,9 @@ class HttpApi:
             await answer.problem(Problem(503, "busy", "too many requests are being served: ask again"))
             return
         self._num_open += 1
+        body = self._room.body()
         try:
-            await self._serve(scope, receive, answer)
+            await self._serve(scope, receive, answer, body)
         except asyncio.CancelledError:
             # By a token that was revoked while nothing was waited for; or the service stops.
             if not answer.has_begun:
@@ -71,9 +73,10 @@ class HttpApi:
             elif not answer.has_ended:
                 scope[ABORT]()
         finally:
+            body.drop()
             self._num_open -= 1
 
-    async def _serve(self, scope: dict[str, Any], receive: Any, answer: "_Answer") -> None:
+    async def _serve(self, scope: dict[str, Any], receive: Any, answer: "_Answer", body: Body) -> None:
         unread = has_body(scope)
         try:
             parts = _parts(scope)
@@ -83,9 +86,11 @@ class HttpApi:
             caller = await self._caller(scope)
             route, places = find(self.routes, scope["method"], parts)
             query = route.read(_query(scope))
-            body = await read_body(scope, receive, self._body_timeout_s)
-            unread = False
             request = Request(caller, places, query, body, header(scope, b"last-event-id").decode("latin-1"))
+            if route.check is not None:
+                request.found = await route.check(request)
+            await read_body(scope, receive, self._body_timeout_s, body)
+            unread = False
             # The head is told as soon as there is something to tell: an error before that has its own status.
             work = (
                 self._reply(route.serve(request), answer)

@@ -23,7 +23,7 @@ from wherry_service.http_api.payloads import Payloads
 from wherry_service.http_api.problems import Problem, invalid, of_failure
 from wherry_service.http_api.routes import Event, Reply, Request
 from wherry_service.http_api.sessions import CallSession
-from wherry_service.http_api.targets import Target, target
+from wherry_service.http_api.targets import Target, bind
 from wherry_service.ids import check_id, input_of_call, new_id
 
 # Seconds that a request waits for a call's end, unless it says otherwise; and at most.
@@ -41,14 +41,15 @@ class CallRoutes:
 
     async def call(self, request: Request) -> Reply:
         """Call a function and wait for its value."""
-        arguments = await self._payloads.arguments(request.body)
-        found = await target(request, arguments.get("parameters"))
+        found: Target = request.found
         if found.yields:
             raise invalid(f"{found.name} yields values: use /stream instead of /call")
         wait_s = request.number("wait", WAIT_S)
+        call_id, message = await self._begun(request, found, CallKind.REMOTE)
         async with CallSession(request.caller) as session:
-            call_id, message = await self._begun(request, found, CallKind.REMOTE, arguments)
             session.send(message)
+            # It has the arguments.
+            del message
             try:
                 async with asyncio.timeout(wait_s):
                     output = await _output(session)
@@ -69,11 +70,12 @@ class CallRoutes:
 
     async def spawn(self, request: Request) -> Reply:
         """Begin a call that is kept until it has ended, and its result for as long as results are."""
-        arguments = await self._payloads.arguments(request.body)
-        found = await target(request, arguments.get("parameters"))
+        found: Target = request.found
+        call_id, message = await self._begun(request, found, CallKind.SPAWN)
         async with CallSession(request.caller) as session:
-            call_id, message = await self._begun(request, found, CallKind.SPAWN, arguments)
             session.send(message)
+            # It has the arguments.
+            del message
             try:
                 async with asyncio.timeout(_SOON_S):
                     await _taken(session, call_id)
@@ -87,13 +89,14 @@ class CallRoutes:
 
     async def stream(self, request: Request) -> AsyncIterator[Event]:
         """Call a function that yields values, and pass each on as it comes."""
-        arguments = await self._payloads.arguments(request.body)
-        found = await target(request, arguments.get("parameters"))
+        found: Target = request.found
         if not found.yields:
             raise invalid(f"{found.name} returns one value: use /call instead of /stream")
+        call_id, message = await self._begun(request, found, CallKind.GENERATOR)
         async with CallSession(request.caller) as session:
-            call_id, message = await self._begun(request, found, CallKind.GENERATOR, arguments)
             session.send(message)
+            # It has the arguments.
+            del message
             has_ended = False
             try:
                 while not has_ended:
@@ -166,11 +169,12 @@ class CallRoutes:
 
     # Parts of these
 
-    async def _begun(
-        self, request: Request, found: Target, kind: int, arguments: dict[str, Any]
-    ) -> tuple[str, SessionUp]:
-        """Return a call's id, and what begins it."""
-        payload = await self._payloads.put(request.caller, arguments)
+    async def _begun(self, request: Request, found: Target, kind: int) -> tuple[str, SessionUp]:
+        """Return a call's id, and what begins it: the body is not needed from then on, and is forgotten."""
+        arguments = await self._payloads.arguments(request.body())
+        found = await bind(request, found, arguments.parameters)
+        payload = await self._payloads.put(request.caller, arguments.data)
+        request.drop_body()
         call_id = new_id("fc")
         item = Input(input_id=input_of_call(call_id), call_id=call_id, payload=payload, method=found.method)
         return call_id, SessionUp(

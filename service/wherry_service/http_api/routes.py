@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from wherry_service.api.callers import Caller
 from wherry_service.http_api.problems import Problem, invalid
@@ -45,6 +45,15 @@ class Reply:
     next: str = ""
 
 
+class Body(Protocol):
+    """What has come of a request's body."""
+
+    def __bytes__(self) -> bytes: ...
+
+    def drop(self) -> None:
+        """Forget it."""
+
+
 class Request:
     """One request, checked."""
 
@@ -53,16 +62,27 @@ class Request:
         caller: Caller,
         places: Mapping[str, str],
         query: Mapping[str, Any],
-        body: bytes = b"",
+        body: Body | None = None,
         last_id: str = "",
     ) -> None:
         self.caller = caller
         # By their names in the path.
         self.places = places
         self._query = query
-        self.body = body
+        self._body = body
+        # What a route's `check` found out before the body was read.
+        self.found: Any = None
         # Of a stream that is resumed: the last event that the client has.
         self.last_id = last_id
+
+    def body(self) -> bytes:
+        """Return the body."""
+        return bytes(self._body) if self._body is not None else b""
+
+    def drop_body(self) -> None:
+        """Forget the body, once it is on its way."""
+        if self._body is not None:
+            self._body.drop()
 
     def text(self, name: str, default: str = "") -> str:
         return str(self._query.get(name, default))
@@ -85,6 +105,7 @@ class Request:
 
 Serve = Callable[[Request], Awaitable[Reply]]
 Stream = Callable[[Request], AsyncIterator[Event]]
+Check = Callable[[Request], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +129,8 @@ class Route:
     needs: str = ""
     serve: Serve | None = None
     stream: Stream | None = None
+    # Refuses a request before its body is read; what it returns is `Request.found`.
+    check: Check | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

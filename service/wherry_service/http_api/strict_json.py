@@ -2,12 +2,22 @@
 
 import asyncio
 import json
-from typing import Any
+import resource
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 # Arrays and objects within each other.
 MAX_DEPTH = 200
 # Longer texts are read in a thread, one at a time: what they become may be thirty times as large.
 READ_HERE = 64 << 10
+# Nothing else of this process runs while one is read: those that are longer still are read in a process of their own.
+READ_IN_THREAD = 1 << 20
+# Of that process.
+_SECONDS, _MEMORY = 20, 2 << 30
+_CHECK = "from wherry_service.http_api.strict_json import check_input; check_input()"
+
+Made = TypeVar("Made")
 
 
 class RawJson(bytes):
@@ -20,12 +30,52 @@ class Reader:
     def __init__(self) -> None:
         self._alone = asyncio.Lock()
 
-    async def read(self, data: bytes) -> Any:
-        """Return the value; raise ValueError that says what is wrong."""
+    async def make(self, data: bytes, make: Callable[[bytes], Made]) -> Made:
+        """Return what `make` makes of a text of at most `READ_IN_THREAD` bytes; what it parses is to end with it."""
         if len(data) <= READ_HERE:
-            return parse(data)
+            return make(data)
         async with self._alone:
-            return await asyncio.to_thread(parse, data)
+            return await asyncio.to_thread(make, data)
+
+    async def check(self, data: bytes) -> None:
+        """Raise ValueError that says what is wrong in a text of any length."""
+        if len(data) <= READ_IN_THREAD:
+            await self.make(data, _check)
+            return
+        async with self._alone:
+            await _check_apart(data)
+
+
+async def _check_apart(data: bytes) -> None:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, "-I", "-c", _CHECK, stdin=pipe, stdout=pipe, env={})
+    try:
+        async with asyncio.timeout(_SECONDS):
+            said, _ = await process.communicate(data)
+    except TimeoutError:
+        raise ValueError(f"it takes more than {_SECONDS} s to read") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise ValueError("it takes too much memory or time to read")
+    if said:
+        raise ValueError(said.decode("utf-8", "replace"))
+
+
+def check_input() -> None:
+    """Write to standard output what is wrong in the JSON at standard input, nothing where it is right."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
+    try:
+        _check(sys.stdin.buffer.read())
+    except ValueError as error:
+        sys.stdout.buffer.write(str(error).encode("utf-8", "replace"))
+
+
+def _check(data: bytes) -> None:
+    parse(data)
 
 
 def parse(data: bytes) -> Any:
@@ -71,8 +121,8 @@ def _depth(text: str) -> int:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise ValueError(f"an object has the key {twice[:64]!r} twice")
     return found
 

@@ -5,6 +5,7 @@ from typing import Any
 from wherry_service.http_api import lists, logs
 from wherry_service.http_api.calls import MOST_WAIT_S, CallRoutes
 from wherry_service.http_api.routes import ENVIRONMENT, Parameter, Route
+from wherry_service.http_api.targets import find
 
 _APP = Parameter("app", "Only those of this app: its id or name.")
 _ALL = Parameter("all", "Also those that have ended.", "flag")
@@ -42,6 +43,7 @@ def _calls(calls: CallRoutes) -> tuple[Route, ...]:
             statuses=_FAILED,
             needs="invoke",
             serve=calls.call,
+            check=find,
         ),
         Route(
             "POST",
@@ -54,6 +56,7 @@ def _calls(calls: CallRoutes) -> tuple[Route, ...]:
             statuses={202: "It has begun.", 503: "Nobody said in time that it has begun; with `call_id`: ask for it."},
             needs="invoke",
             serve=calls.spawn,
+            check=find,
         ),
         Route(
             "POST",
@@ -66,6 +69,7 @@ def _calls(calls: CallRoutes) -> tuple[Route, ...]:
             statuses=_FAILED,
             needs="invoke",
             stream=calls.stream,
+            check=find,
         ),
         Route(
             "GET",

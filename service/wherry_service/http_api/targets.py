@@ -1,13 +1,12 @@
 """What a call is for: a function, or a method of a class, by its names."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from wherry_proto.messages import Format, FunctionBindRequest, FunctionInfo, FunctionLookupRequest, Payload
 from wherry_service.api.callers import ask
 from wherry_service.errors import NotFound
 from wherry_service.http_api.problems import Problem, invalid
 from wherry_service.http_api.routes import Request
-from wherry_service.http_api.strict_json import dump
 
 
 class Target(NamedTuple):
@@ -47,8 +46,8 @@ async def _found(request: Request, name: str) -> FunctionInfo:
     return info
 
 
-async def target(request: Request, parameters: Any) -> Target:
-    """Return who is called, with these parameters of a class; raise `Problem`, `NotFound` and what else refuses."""
+async def find(request: Request) -> Target:
+    """Return who is called, a class without parameters; raise `Problem`, `NotFound` and what else refuses."""
     info = await look_up(request)
     name = f"{request.places['app']}/{request.places['name']}"
     methods = {one.name: one for one in info.methods}
@@ -58,16 +57,20 @@ async def target(request: Request, parameters: Any) -> Target:
     url = methods[method].web_url if method else info.web_url
     if url:
         raise Problem(400, "web_endpoint", f"{name} is a web endpoint, which answers requests at {url}", url=url)
-    if parameters is not None and not method:
-        raise invalid(f"{name} is a function: only classes have parameters")
     yields = methods[method].is_generator if method else info.is_generator
+    return Target(info.function_id, method, yields, name)
+
+
+async def bind(request: Request, found: Target, parameters: bytes | None) -> Target:
+    """Return who is called with these parameters of a class, as JSON; raise `Problem` and what else refuses."""
+    if parameters is not None and not found.method:
+        raise invalid(f"{found.name} is a function: only classes have parameters")
     if not parameters:
-        return Target(info.function_id, method, yields, name)
-    data = dump({"kwargs": parameters})
-    payload = Payload(format=Format.JSON, data=data, size=len(data))
-    asked = FunctionBindRequest(function_id=info.function_id, parameters=payload)
+        return found
+    payload = Payload(format=Format.JSON, data=parameters, size=len(parameters))
+    asked = FunctionBindRequest(function_id=found.function_id, parameters=payload)
     bound: FunctionInfo = await ask(request.caller, "Functions.Bind", asked)
-    return Target(bound.function_id, method, yields, name)
+    return found._replace(function_id=bound.function_id)
 
 
 def _no_method(info: FunctionInfo, method: str) -> str:
