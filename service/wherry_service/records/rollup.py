@@ -4,8 +4,8 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple, TypeVar
 
 from wherry_service.errors import ServiceError
 from wherry_service.records import tally
@@ -13,7 +13,7 @@ from wherry_service.records.functions import FunctionRecords
 from wherry_service.records.records import CallRecords
 from wherry_service.records.rows import Subject
 from wherry_service.records.tally import Counts, Gauges
-from wherry_service.store.rollups import MINUTE_MS, RollupRow, RollupStore
+from wherry_service.store.rollups import MINUTE_MS, Asked, RollupRow, RollupStore
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,8 @@ MAX_UNWRITTEN = 20_000
 # Seconds between two looks at how much waits and runs.
 LOOK_EVERY_S = 1.0
 NOTHING = Gauges()
+
+T = TypeVar("T")
 
 Look = Callable[[], Mapping[str, Gauges]]
 """Returns how much waits and runs now, by function."""
@@ -147,27 +149,26 @@ class Rollup:
 
     # Asking
 
-    async def minutes(self, environment: str, since_ms: int, until_ms: int) -> list[Point]:
-        """Return the points of minutes and hours that begin in this time, that of the minute that is now among them."""
+    async def minutes(self, asked: Asked, use: Callable[[Iterator[Point]], T]) -> T:
+        """Return what `use` makes, in a thread, of points of minutes and hours, that of the minute that is now too."""
         current = (self._point(one, self._long.get(one.subject.function_id), self._long_ms) for one in self._records)
         unwritten = [*self._writing, *self._unwritten, *(one for one in current if one is not None)]
-        rows = await self._store.between(environment, since_ms, until_ms)
-        # Some may have been written meanwhile.
-        written = set(rows)
-        return [_read(row) for row in rows] + [
-            one
-            for one in unwritten
-            if one.subject.environment == environment and since_ms <= one.at_ms < until_ms and _row(one) not in written
-        ]
 
-    def points(self, environment: str, since_ms: int, until_ms: int) -> list[Point]:
-        """Return the points of 5 s that begin in this time, with the one that is now."""
+        def merged(rows: Iterator[RollupRow]) -> Iterator[Point]:
+            later = {_row(one): one for one in unwritten if _is_asked(one, asked)}
+            for row in rows:
+                # Some may have been written meanwhile.
+                later.pop(row, None)
+                yield _read(row)
+            yield from later.values()
+
+        return await self._store.between(asked, lambda rows: use(merged(rows)))
+
+    async def points(self, asked: Asked, use: Callable[[Iterator[Point]], T]) -> T:
+        """Return what `use` makes, in a thread, of points of 5 s, that of the span that is now too."""
         current = (self._point(one, self._short.get(one.subject.function_id), self._short_ms) for one in self._records)
-        return [
-            one
-            for one in (*self.live, *(point for point in current if point is not None))
-            if one.subject.environment == environment and since_ms <= one.at_ms < until_ms
-        ]
+        found = [*self.live, *(point for point in current if point is not None)]
+        return await asyncio.to_thread(lambda: use(one for one in found if _is_asked(one, asked)))
 
     def look(self) -> Mapping[str, Gauges]:
         """Return how much waits and runs now, by function."""
@@ -175,6 +176,12 @@ class Rollup:
 
     def _now_ms(self) -> int:
         return int(self._now() * 1000)
+
+
+def _is_asked(point: Point, asked: Asked) -> bool:
+    return asked.since_ms <= point.at_ms < asked.until_ms and point.subject.is_meant(
+        asked.environment, asked.app, asked.function
+    )
 
 
 def _row(point: Point) -> RollupRow:

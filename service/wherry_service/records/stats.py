@@ -9,7 +9,7 @@ from wherry_service.records import tally
 from wherry_service.records.rollup import LIVE_FOR_MS, LIVE_MS, NOTHING, Point, Rollup
 from wherry_service.records.rows import Subject
 from wherry_service.records.tally import Counts, Gauges
-from wherry_service.store.rollups import HOUR_MS, MINUTE_MS, MINUTES_FOR_MS
+from wherry_service.store.rollups import HOUR_MS, MINUTE_MS, MINUTES_FOR_MS, Asked
 
 # Milliseconds of a point that are chosen from, so that a graph has this many at most.
 STEPS_MS = (60_000, 300_000, 900_000, 3_600_000, 21_600_000, 86_400_000)
@@ -31,13 +31,9 @@ class Statistics:
         if begin_ms < now_ms - MINUTES_FOR_MS:
             begin_ms = begin_ms // HOUR_MS * HOUR_MS
         end_ms = until_ms or now_ms + 1
-        points = await self._rollup.minutes(environment, begin_ms, end_ms)
+        asked = Asked(environment, app, function, begin_ms, end_ms)
+        sums, first_ms = await self._rollup.minutes(asked, _by_function)
         gauges = self._rollup.look()
-        sums: dict[str, tuple[Subject, Counts]] = {}
-        for point in points:
-            if point.subject.is_meant(environment, app, function):
-                known = sums.setdefault(point.subject.function_id, (point.subject, tally.empty()))
-                tally.add(known[1], point.counts)
         whole, together = tally.empty(), Gauges()
         functions: list[RecordStats] = []
         for function_id, (subject, counts) in sums.items():
@@ -46,8 +42,8 @@ class Statistics:
             tally.add(whole, counts)
             together = together.and_also(own)
         functions.sort(key=lambda one: (one.app_name, one.function_name, one.function_id))
-        if not since_ms and points:
-            begin_ms = min(point.at_ms for point in points)
+        if not since_ms and first_ms is not None:
+            begin_ms = first_ms
         return StatsResponse(
             functions=functions, total=_stats(None, whole, together), since_ms=begin_ms, until_ms=min(end_ms, now_ms)
         )
@@ -70,13 +66,22 @@ class Statistics:
                 f"{(end_ms - begin_ms) // step_ms} points are asked for, and {MAX_POINTS} is the most: take a longer "
                 "step or a shorter time"
             )
-        if step_ms == LIVE_MS:
-            points = self._rollup.points(environment, begin_ms, end_ms)
-        else:
-            points = await self._rollup.minutes(environment, begin_ms, end_ms)
-        meant = (point for point in points if point.subject.is_meant(environment, app, function))
-        found = [_point(at_ms, counts, gauges) for at_ms, (counts, gauges) in sorted(_by_step(meant, step_ms).items())]
+        ask = self._rollup.points if step_ms == LIVE_MS else self._rollup.minutes
+        asked = Asked(environment, app, function, begin_ms, end_ms)
+        steps = await ask(asked, lambda points: _by_step(points, step_ms))
+        found = [_point(at_ms, counts, gauges) for at_ms, (counts, gauges) in sorted(steps.items())]
         return SeriesResponse(points=found, step_ms=step_ms, since_ms=begin_ms, until_ms=min(end_ms, now_ms))
+
+
+def _by_function(points: Iterable[Point]) -> tuple[dict[str, tuple[Subject, Counts]], int | None]:
+    """Return the sums of points by function, and when the first of them begins."""
+    sums: dict[str, tuple[Subject, Counts]] = {}
+    first_ms: int | None = None
+    for point in points:
+        known = sums.setdefault(point.subject.function_id, (point.subject, tally.empty()))
+        tally.add(known[1], point.counts)
+        first_ms = point.at_ms if first_ms is None else min(first_ms, point.at_ms)
+    return sums, first_ms
 
 
 def _by_step(points: Iterable[Point], step_ms: int) -> dict[int, tuple[Counts, Gauges]]:

@@ -1,7 +1,7 @@
 """How many inputs ended how, by minute and function: on disk."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
@@ -16,6 +16,8 @@ MINUTES_FOR_MS = 48 * HOUR_MS
 MAX_ROWS = 500_000
 # Rows that one transaction turns into hours.
 _AT_ONCE = 5000
+
+T = TypeVar("T")
 
 
 class RollupRow(NamedTuple):
@@ -34,6 +36,16 @@ class RollupRow(NamedTuple):
     containers: int
 
 
+class Asked(NamedTuple):
+    """What is asked of an environment: of apps and functions by ids or names, "": of any; what begins in a time."""
+
+    environment: str
+    app: str
+    function: str
+    since_ms: int
+    until_ms: int
+
+
 class RollupStore:
     """Reads and writes the `call_minutes` table."""
 
@@ -45,19 +57,24 @@ class RollupStore:
         values = [row._asdict() for row in rows]
         await self._database.write(lambda connection: connection.execute(sa.insert(call_minutes), values).rowcount)
 
-    async def between(self, environment: str, since_ms: int, until_ms: int) -> list[RollupRow]:
-        """Return the rows of an environment that begin in this time, the oldest first."""
-        query = (
-            sa.select(*(call_minutes.c[name] for name in RollupRow._fields))
-            .where(
-                call_minutes.c.environment == environment,
-                call_minutes.c.at_ms >= since_ms,
-                call_minutes.c.at_ms < until_ms,
-            )
-            .order_by(call_minutes.c.at_ms)
-        )
-        rows = await self._database.read(lambda connection: connection.execute(query).all())
-        return [RollupRow(*row) for row in rows]
+    async def between(self, asked: Asked, use: Callable[[Iterator[RollupRow]], T]) -> T:
+        """Return what `use` makes of the rows that are asked for, the oldest first.
+
+        There may be very many: `use` runs in a reader's thread, gets each row as it is fetched, and must not keep
+        them. A server that was away has it called again.
+        """
+        table = call_minutes.c
+        wanted = [table.environment == asked.environment, table.at_ms >= asked.since_ms, table.at_ms < asked.until_ms]
+        if asked.app:
+            wanted.append((table.app_id == asked.app) | (table.app_name == asked.app))
+        if asked.function:
+            wanted.append((table.function_id == asked.function) | (table.function_name == asked.function))
+        query = sa.select(*(table[name] for name in RollupRow._fields)).where(*wanted).order_by(table.at_ms)
+
+        def work(connection: sa.Connection) -> T:
+            return use(RollupRow(*row) for row in connection.execute(query))
+
+        return await self._database.read(work)
 
     async def compact(self, now_ms: int, merge: Callable[[Iterable[str]], str], keep_ms: int) -> None:
         """Turn old minutes into hours, and forget what is older than `keep_ms` or too much; `merge` adds counts."""

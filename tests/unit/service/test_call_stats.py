@@ -1,13 +1,15 @@
 """What is counted of functions: tallies, percentiles, minutes on disk and points of the last ten minutes."""
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.databases import Disk
+from tests.databases import Disk, SqliteDisks
 from tests.fakes.calls import named
 from tests.unit.service.test_dispatcher import FUNCTION, World, run
 from wherry_proto.messages import CallKind, RecordState
@@ -23,7 +25,7 @@ from wherry_service.records.stats import Statistics
 from wherry_service.records.tally import Gauges, Tally
 from wherry_service.store import rollups
 from wherry_service.store.database import Database
-from wherry_service.store.rollups import HOUR_MS, MINUTES_FOR_MS, RollupStore
+from wherry_service.store.rollups import HOUR_MS, MINUTE_MS, MINUTES_FOR_MS, Asked, RollupRow, RollupStore
 
 START_MS = 1_800_000_000_000 // HOUR_MS * HOUR_MS
 
@@ -132,7 +134,7 @@ def test_what_ended_is_counted_in_its_minute(disk: Disk) -> None:
         assert (await world.statistics.stats("elsewhere", "", "", 0, 0)).functions == []
         # Another life reads the same.
         again = Rollup(CallRecords(RecordSettings(), named), world.store, dict, world.now)
-        points = await again.minutes("main", START_MS, START_MS + 60_000)
+        points = await again.minutes(Asked("main", "", "", START_MS, START_MS + 60_000), list)
         assert [point.counts[tally.SUCCEEDED] for point in points] == [1]
 
     clocked(disk, scenario)
@@ -161,20 +163,89 @@ def test_old_minutes_become_hours_and_old_hours_go(disk: Disk, monkeypatch: pyte
         until_ms = world.now_ms
         world.now_ms += MINUTES_FOR_MS
         await world.rollup.compact(30)
-        rows = await world.store.between("main", 0, until_ms)
+        rows = await world.store.between(Asked("main", "", "", 0, until_ms), list)
         assert sum(tally.read(row.counts)[tally.SUCCEEDED] for row in rows) == 120
         assert len(rows) <= 4
         world.now_ms += 31 * 24 * HOUR_MS
         await world.rollup.compact(30)
-        assert await world.store.between("main", 0, world.now_ms) == []
+        assert await world.store.between(Asked("main", "", "", 0, world.now_ms), list) == []
         monkeypatch.setattr(rollups, "MAX_ROWS", 3)
         for _ in range(5):
             world.end(ended(1, 1))
             await world.turn(60_000)
         await world.rollup.compact(30)
-        assert len(await world.store.between("main", 0, world.now_ms)) == 3
+        assert len(await world.store.between(Asked("main", "", "", 0, world.now_ms), list)) == 3
 
     clocked(disk, scenario)
+
+
+def row_of(minute: int, function: int, environment: str = "main", app: str = "shop") -> RollupRow:
+    counts = tally.text_of([1, *tally.empty()[1:]])
+    names = (environment, f"ap-{app}", app, f"fu-{app}-{function}", f"f{function}")
+    return RollupRow(START_MS + minute * MINUTE_MS, MINUTE_MS, *names, counts, 1, 1, 1)
+
+
+def test_the_disk_gives_only_rows_of_the_app_and_function_that_are_asked_for(disk: Disk) -> None:
+    async def scenario(world: Clocked) -> None:
+        await world.store.add(
+            [row_of(0, 1), row_of(0, 2), row_of(1, 1), row_of(0, 1, app="other"), row_of(0, 1, environment="else")]
+        )
+        end_ms = START_MS + HOUR_MS
+        for app, function, count in (
+            ("", "", 4),
+            ("shop", "", 3),
+            ("ap-shop", "", 3),
+            ("shop", "f1", 2),
+            ("shop", "fu-shop-1", 2),
+            ("", "f1", 3),
+            ("shop", "f3", 0),
+        ):
+            rows = await world.store.between(Asked("main", app, function, START_MS, end_ms), list)
+            assert len(rows) == count, (app, function)
+
+    clocked(disk, scenario)
+
+
+async def longest_lag_s(work: Coroutine[Any, Any, Any]) -> float:
+    """Return for how long nothing else got its turn, at most, while that ran."""
+    longest = 0.0
+
+    async def tick() -> None:
+        nonlocal longest
+        before = time.perf_counter()
+        while True:
+            await asyncio.sleep(0.001)
+            now = time.perf_counter()
+            longest, before = max(longest, now - before), now
+
+    ticking = asyncio.create_task(tick())
+    await asyncio.sleep(0.01)
+    await work
+    await asyncio.sleep(0.01)
+    ticking.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await ticking
+    return longest
+
+
+def test_many_rows_do_not_hold_up_everybody_else(tmp_path: Path) -> None:
+    async def scenario(world: Clocked) -> None:
+        minutes, functions = 720, 50
+        await world.store.add([row_of(minute, one) for minute in range(minutes) for one in range(functions)])
+        world.now_ms = START_MS + minutes * MINUTE_MS
+        begun = time.perf_counter()
+        lags = [
+            await longest_lag_s(world.statistics.series("main", "", "", START_MS, 0, HOUR_MS)),
+            await longest_lag_s(world.statistics.stats("main", "", "", START_MS, 0)),
+        ]
+        # Of what they take, a small part at a time: switching threads takes some milliseconds each.
+        took = time.perf_counter() - begun
+        assert max(lags) < max(0.05, took / 8), (lags, took)
+        found = await world.statistics.series("main", "", "", START_MS, 0, HOUR_MS)
+        assert sum(one.counts.succeeded for one in found.points if one.counts is not None) == minutes * functions
+
+    with SqliteDisks().fresh(tmp_path) as disk:
+        clocked(disk, scenario)
 
 
 def test_steps_are_whole_minutes_and_not_too_many(disk: Disk) -> None:
