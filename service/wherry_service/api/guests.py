@@ -341,9 +341,11 @@ class Guest:
 
     @instead("Records.Show")
     async def _show_record(self, handler: Any, request: RecordShowRequest) -> RecordShowResponse:
-        """Leave out tracebacks: no container reads logs."""
+        """Leave out tracebacks, since no container reads logs; what is of another environment is not there."""
         answer: RecordShowResponse = await handler(request)
         for detail in answer.records:
+            if detail.record is None or detail.record.environment != self._environment:
+                raise self.missing("record", request.record_id)
             detail.traceback = ""
         return answer
 

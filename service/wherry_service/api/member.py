@@ -277,10 +277,12 @@ class Member:
 
     @instead("Records.Show")
     async def _show_record(self, handler: Any, request: RecordShowRequest) -> RecordShowResponse:
-        """Leave out what only who may read logs may see."""
+        """Leave out what only who may read logs may see, and what came to have an id that was another's before."""
         answer: RecordShowResponse = await handler(request)
         for detail in answer.records:
-            if detail.record is None or not allows(self._token, DEPLOY, detail.record.environment):
+            if detail.record is None or not reaches(self._token, detail.record.environment):
+                raise self.missing("record", request.record_id)
+            if not allows(self._token, DEPLOY, detail.record.environment):
                 detail.traceback = ""
         return answer
 

@@ -23,8 +23,8 @@ OTHERS = frozenset(
     (RecordState.FAILED, RecordState.TIMEOUT, RecordState.CANCELLED, RecordState.LOST, RecordState.REJECTED)
 )
 
-Known = dict[str, tuple[PlainRow, Subject]]
-"""Rows in memory, by the inputs' ids."""
+Known = dict[tuple[str, str], tuple[PlainRow, Subject]]
+"""Rows in memory, by environments and the inputs' ids: clients choose these, so that several may have the same."""
 
 
 class OpenInputs(Protocol):
@@ -78,16 +78,17 @@ class RecordReader:
         return found, text_of((found[-1].row.queued_ms, found[-1].row.input_id)) if is_more else ""
 
     async def find(self, record_id: str, limit: int) -> tuple[list[Found], dict[int, int]]:
-        """Return the record of an input, or those of a call's inputs, of whatever environment.
+        """Return the record of an input, or those of a call's inputs, of the environment that `environment_of` returns.
 
         Those that have not succeeded come first; and how many are in which state, of all of them.
         """
-        is_input = record_id.startswith("in-")
-        query = Query(input_id=record_id) if is_input else Query(call_id=record_id)
-        known = await self._known(query, lambda subject: bool(subject.environment), None)
-        wanted = Wanted(input_id=record_id) if is_input else _of_call(record_id)
+        known, wanted, environment = await self._of(record_id)
+        if environment is None:
+            return [], {}
+        known = {key: one for key, one in known.items() if key[0] == environment}
+        wanted = dataclasses.replace(wanted, environment=environment)
         states = await self._store.states(wanted)
-        states |= {input_id: row[12] for input_id, (row, _) in known.items()}
+        states |= {input_id: row[12] for (_, input_id), (row, _) in known.items()}
         on_disk = await self._store.select(dataclasses.replace(wanted, states=OTHERS), limit)
         if len(on_disk) < limit:
             succeeded = frozenset((RecordState.SUCCEEDED,))
@@ -97,9 +98,23 @@ class RecordReader:
         return found[:limit], dict(sorted(Counter(states.values()).items()))
 
     async def environment_of(self, record_id: str) -> str | None:
-        """Return the environment of an input or a call; None if nothing of it is kept."""
-        found, _ = await self.find(record_id, 1)
-        return found[0].subject.environment if found else None
+        """Return the environment of an input or a call; None if nothing of it is kept.
+
+        Where several environments have the same id, that whose input was queued first: who uses an id again, by
+        mistake or not, gets nothing of what is kept and hides nothing.
+        """
+        return (await self._of(record_id))[2]
+
+    async def _of(self, record_id: str) -> tuple[Known, Wanted, str | None]:
+        """Return what memory has of an id, in all environments; what to ask the disk; and whose the id is."""
+        is_input = record_id.startswith("in-")
+        query = Query(input_id=record_id) if is_input else Query(call_id=record_id)
+        known = await self._known(query, lambda subject: bool(subject.environment), None)
+        wanted = Wanted(input_id=record_id) if is_input else _of_call(record_id)
+        owners = [(row[0], environment) for (environment, _), (row, _) in known.items()]
+        if (first := await self._store.first(wanted)) is not None:
+            owners.append(first)
+        return known, wanted, min(owners)[1] if owners else None
 
     async def _known(self, query: Query, is_meant: Callable[[Subject], bool], most: int | None) -> Known:
         """Return the rows in memory that match; of each function's the `most` latest, None: all."""
@@ -135,7 +150,7 @@ class RecordReader:
             if most is not None and len(matching) > most:
                 # In order, so that the later of two rows of an input is that which is kept.
                 matching = sorted(heapq.nlargest(most, matching), key=lambda row: row[6])
-            found.update((row[1], (row, subject)) for row in matching)
+            found.update(((subject.environment, row[1]), (row, subject)) for row in matching)
         return found
 
     def _latest(self, known: Known, on_disk: Iterable[StoredRecord], limit: int) -> list[Found]:
@@ -144,7 +159,7 @@ class RecordReader:
             (row, subject, None) for row, subject in known.values()
         ]
         for record in stored.values():
-            if record.input_id not in known:
+            if (record.environment, record.input_id) not in known:
                 subject, row, attempts = disk.read(record)
                 rows.append((row, subject, attempts))
         best = heapq.nlargest(limit, rows, key=lambda one: one[0][:2])

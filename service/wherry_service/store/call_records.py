@@ -49,7 +49,9 @@ class StoredRecord(NamedTuple):
 _LATER = ("state", "started_ms", "ended_ms", "container_id", "retries", "losses", "result_bytes", "error", "attempts")
 _PUT = (
     f"insert into call_records ({', '.join(StoredRecord._fields)}) values ({{marks}}) on conflict (input_id) do update "
-    f"set {', '.join(f'{name} = excluded.{name}' for name in _LATER)}"
+    f"set {', '.join(f'{name} = excluded.{name}' for name in _LATER)} "
+    # Clients choose ids: none changes what another environment has.
+    "where call_records.environment = excluded.environment"
 )
 
 
@@ -58,7 +60,7 @@ _PUT = (
 class Wanted:
     """Which rows are asked for; what is empty leaves out nothing."""
 
-    # One of these is set, or both ids are.
+    # One of these is set at least.
     environment: str = ""
     # Of an input; and of a call, or of the one input that has the same letters and digits.
     input_id: str = ""
@@ -115,7 +117,7 @@ class CallRecordStore:
         self._database = database
 
     async def put(self, rows: Sequence[StoredRecord]) -> None:
-        """Write records, in place of earlier ones of the same inputs."""
+        """Write records, in place of earlier ones of the same inputs; not over those of other environments."""
         values = list({row.input_id: row for row in rows}.values())
 
         def work(connection: sa.Connection) -> None:
@@ -136,6 +138,14 @@ class CallRecordStore:
         )
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [StoredRecord(*row) for row in rows]
+
+    async def first(self, wanted: Wanted) -> tuple[int, str] | None:
+        """Return when the first of these inputs was queued, and in which environment; None where there is none."""
+        table = call_records.c
+        query = sa.select(table.queued_ms, table.environment).where(*wanted.clauses())
+        query = query.order_by(table.queued_ms, table.environment).limit(1)
+        row = await self._database.read(lambda connection: connection.execute(query).first())
+        return (row.queued_ms, row.environment) if row is not None else None
 
     async def states(self, wanted: Wanted) -> dict[str, int]:
         """Return the states of inputs by their ids."""

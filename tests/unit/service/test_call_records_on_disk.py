@@ -17,8 +17,8 @@ from wherry_service.records import disk as disk_module
 from wherry_service.records.disk import DiskRecords
 from wherry_service.records.query import Query, key_of
 from wherry_service.records.reader import Found, RecordReader
-from wherry_service.records.records import CallRecords
-from wherry_service.records.rows import Attempt, PlainRow
+from wherry_service.records.records import CallRecords, Describe
+from wherry_service.records.rows import Attempt, PlainRow, Subject
 from wherry_service.records.settings import RecordSettings
 from wherry_service.store.call_records import CallRecordStore
 from wherry_service.store.database import Database
@@ -29,8 +29,8 @@ START_MS = 1_800_000_000_000
 class Life:
     """Records of one life of the service, on a database that outlives it."""
 
-    def __init__(self, database: Database, **settings: Any) -> None:
-        self.records = CallRecords(RecordSettings(**settings), named)
+    def __init__(self, database: Database, describe: Describe = named, **settings: Any) -> None:
+        self.records = CallRecords(RecordSettings(**settings), describe)
         self.store = CallRecordStore(database)
         self.disk = DiskRecords(self.store, self.records.settings, self.records.beside)
         self.records.hear(self.disk)
@@ -210,6 +210,37 @@ def test_any_text_can_be_written_and_a_later_end_replaces_an_earlier_one(disk: D
         await one.disk.write()
         (found,) = await life().listed()
         assert found.row.state == RecordState.LOST
+
+    lives(disk, scenario)
+
+
+def of_environments(function_id: str) -> Subject:
+    environment = function_id.partition(".")[0]
+    return Subject(environment, f"ap-{environment}", "app", function_id, "f")
+
+
+def test_an_id_that_another_environment_uses_again_shows_and_changes_nothing(disk: Disk) -> None:
+    async def scenario(life: Callable[..., Life]) -> None:
+        one = life(describe=of_environments)
+        call_id = new_id("fc")
+        (input_id,) = one.end(state=RecordState.FAILED, function_id="theirs.f", call_id=call_id)
+        (theirs,) = one.records.function("theirs.f").ended
+        await one.disk.write()
+        other = one.records.function("mine.f")
+        again: PlainRow = (START_MS + 9, input_id, theirs[2], *theirs[3:12], RecordState.LOST)
+        (same_call,) = one.end(state=RecordState.FAILED, function_id="mine.f", call_id=call_id, at_ms=START_MS + 9)
+        one.records.add(other, [again], START_MS + 10)
+        await one.disk.write()
+        # In this life by what memory has, in the next by the disk alone.
+        for now in (one, life(describe=of_environments)):
+            for record_id in (input_id, call_id):
+                assert await now.reader.environment_of(record_id) == "theirs"
+                found, counts = await now.reader.find(record_id, 10)
+                assert [(rec.subject.environment, rec.row.input_id) for rec in found] == [("theirs", input_id)]
+                assert counts == {RecordState.FAILED: 1}
+            found, _ = await now.reader.select("theirs", "", "", Query())
+            assert [(rec.row.input_id, rec.row.state) for rec in found] == [(input_id, RecordState.FAILED)]
+            assert await now.reader.environment_of(same_call) == "mine"
 
     lives(disk, scenario)
 
