@@ -21,29 +21,25 @@ _EACH = 5
 _DEEPEST = 100
 
 
-def described_graph(node: InputInfo) -> dict[str, Any]:
-    """Return a tree as JSON shows it."""
-    top = _described(node)
-    waiting = [(node, top)]
+def described_graph(roots: Sequence[InputInfo]) -> list[dict[str, Any]]:
+    """Return a graph as JSON shows it: a flat list, each input behind the one that led to it, however deep it is."""
+    found = []
+    waiting: list[tuple[InputInfo, str | None]] = [(root, None) for root in reversed(roots)]
     while waiting:
-        one, shown = waiting.pop()
-        for child in one.children:
-            below = _described(child)
-            shown["children"].append(below)
-            waiting.append((child, below))
-    return top
-
-
-def _described(node: InputInfo) -> dict[str, Any]:
-    return {
-        "input_id": node.input_id,
-        "call_id": node.function_call_id,
-        "container_id": node.task_id or None,
-        "function_name": node.function_name,
-        "module_name": node.module_name,
-        "state": _STATUS[node.status],
-        "children": [],
-    }
+        node, parent = waiting.pop()
+        found.append(
+            {
+                "input_id": node.input_id,
+                "parent_input_id": parent,
+                "call_id": node.function_call_id,
+                "container_id": node.task_id or None,
+                "function_name": node.function_name,
+                "module_name": node.module_name,
+                "state": _STATUS[node.status],
+            }
+        )
+        waiting += [(child, node.input_id) for child in reversed(node.children)]
+    return found
 
 
 def tree_lines(roots: Sequence[InputInfo], marked: str, everything: bool) -> Iterator[str]:

@@ -105,11 +105,25 @@ def request_of(
     return request
 
 
-def split_method(function: str) -> tuple[str, str]:
-    """Return function and method of "Class.method", or of "APP/Class.method"; "": all methods, or no class."""
+def split_method(app: str, function: str, environment: str | None) -> tuple[str, str]:
+    """Return function and method of "Class.method", or of "APP/Class.method"; "": all methods, or no class.
+
+    Names of functions may have dots, too (`main.<locals>.f`): a name of which there are calls is a function's.
+    """
+    owner, method = halves(function)
+    if method and not owner.startswith("fu-"):
+        own_app, name = named(app, function, environment)
+        request = RecordListRequest(environment=environment or default_client().environment, app=own_app, function=name)
+        if list(Records(default_client(), request, 1)):
+            return function, ""
+    return owner, method
+
+
+def halves(function: str) -> tuple[str, str]:
+    """Return what stands before and behind the last dot of a name, or of APP/NAME; nothing behind it for ".*"."""
     head, slash, name = function.rpartition("/")
-    owner, _, method = name.partition(".")
-    return f"{head}{slash}{owner}", "" if method == "*" else method
+    owner, dot, method = name.rpartition(".")
+    return (f"{head}{slash}{owner}", "" if method == "*" else method) if dot else (function, "")
 
 
 def named(app: str, function: str, environment: str | None) -> tuple[str, str]:

@@ -87,7 +87,7 @@ def list_calls(
     """
     if states and failed:
         raise UsageError("--failed means some states, and --state names others: use one of them")
-    function, method = split_method(function)
+    function, method = split_method(app, function, environment)
     request = request_of(
         environment,
         app=app,
@@ -129,14 +129,17 @@ def graph(
     environment: str | None = ENVIRONMENT_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Show what led to a call, and the calls it made, as a tree."""
+    """Show what led to a call, and the calls it made, as a tree.
+
+    --json is a flat list: parent_input_id names the input that made the call, null for the first.
+    """
     record_id = call_id_of(call, environment)
     roots, truncated = _graph_of(record_id)
     if as_json:
-        show_json([described_graph(root) for root in roots])
-        return
-    for line in tree_lines(roots, record_id, everything):
-        say(line)
+        show_json(described_graph(roots))
+    else:
+        for line in tree_lines(roots, record_id, everything):
+            say(line)
     if truncated:
         tell("There are more: the service keeps 10,000 inputs of a graph.")
 

@@ -1,5 +1,6 @@
 """`wherry function`: how functions do."""
 
+import contextlib
 from typing import Any
 
 import typer
@@ -9,13 +10,13 @@ from wherry._connection.client import default_client
 from wherry._screen.table import Column, Kind
 from wherry.cli._common import ENVIRONMENT_OPTION, JSON_OPTION, say, say_sentence, show_json, time_of, without_colour
 from wherry.cli._find import functions_in
-from wherry.cli._functions import find_function, function_of, status_of
+from wherry.cli._functions import find_function, function_of, split_name, status_of
 from wherry.cli._ids import running_app, whole
 from wherry.cli._listing import Listed, Listing
-from wherry.cli._records import CALLS, list_records, request_of, split_method
+from wherry.cli._records import CALLS, halves, list_records, request_of
 from wherry.cli._stats import described, interval, lines_of
 from wherry.cli._usage import UsageError
-from wherry.exception import InvalidError
+from wherry.exception import InvalidError, NotFoundError
 from wherry.function import Function
 from wherry_proto import views
 from wherry_proto.messages import FunctionInfo, FunctionStatus, Record, ScheduleListRequest, ScheduleListResponse
@@ -139,8 +140,7 @@ def list_calls(
 
     `wherry call list` has more filters. A name means the function and its variants, an id only that one.
     """
-    function, method = split_method(function)
-    found = find_function(function, environment)
+    found, method = _function_and_method(function, environment)
     request = request_of(found.environment, since=since, until=until)
     if all_variants or not function.startswith("fu-"):
         request.app, request.function = found.app_id, found.name
@@ -149,6 +149,17 @@ def list_calls(
     if call_ids:
         listing.keep("call")
     list_records(request, listing, tail or (0 if since or until else _CALLS), method)
+
+
+def _function_and_method(function: str, environment: str | None) -> tuple[FunctionInfo, str]:
+    """Return what has this name, which may have dots; where none has, a class, and the method behind it."""
+    owner, method = halves(function)
+    if method and not function.startswith("fu-"):
+        with contextlib.suppress(NotFoundError):
+            found = find_function(function, environment)
+            if found.name == split_name(function)[1]:
+                return found, ""
+    return find_function(owner, environment), method
 
 
 @autoscaler.command()

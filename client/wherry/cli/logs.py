@@ -197,7 +197,10 @@ def call_logs(
     record_id = call_id_of(call, environment)
     asked = _request(False, None, None, tail if tail or not follow else None, search, "", stream)
     request = log_request(first_of(known_of(record_id)), record_id, tail=tail or 0)
-    request.search, request.stream, request.only_new = asked.search, asked.stream, follow and tail == 0
+    request.search, request.stream = asked.search, asked.stream
+    if tail == 0:
+        # Not `only_new`: each look is a request of its own, and what came between two would be old to the second.
+        request.since_ms = int(time.time() * 1000)
     printer = _printer(Prefix(timestamps, show_container=show_container), as_json)
     any_line = False
     while True:

@@ -11,10 +11,7 @@ import pytest
 from tests.fakes.records import APP, CONTAINER, FUNCTION, MADE_MS, SECOND, Recorded, record
 from wherry import exception
 from wherry_proto.messages import (
-    CallGraph,
-    CallGraphNode,
     CallKind,
-    InputStatus,
     LogLine,
     LogReadRequest,
     Record,
@@ -114,6 +111,9 @@ def test_a_list_says_how_long_each_waited_and_ran(run: Run, capsys: Told) -> Non
         (["--function", "shop/price.up"], "D"),
         (["--function", "price.up", "-n", "1"], "D"),
         (["--function", "price.*"], "BACD"),
+        (["--function", "shop/main.<locals>.f"], "E"),
+        (["--function", "Outer.Inner.get"], "F"),
+        (["--function", f"{FUNCTION}.up"], "D"),
         (["--container", f"wherry-{CONTAINER}"], "BAC"),
         (["--call", GOOD.call_id], "A"),
         (["--call", GOOD.input_id], "A"),
@@ -125,6 +125,11 @@ def test_calls_are_chosen(
     run: Run, capsys: Told, service: Recorded, words: list[str], found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("wherry.cli._records.whole", _whole)
+    service.records += [
+        record(name, app_id="ap-2", app_name="shop", function_id=f"fu-{name}", function_name=function, **more)
+        for name, function, more in (("E", "main.<locals>.f", {}), ("F", "Outer.Inner", {"method": "get"}))
+        if set(found) & {"E", "F"}
+    ]
     assert run("", "call", "list", "-q", *words) == 0
     assert [one[13] for one in capsys.readouterr().out.split()] == list(found)
 
@@ -353,50 +358,25 @@ def test_a_log_is_followed_until_the_call_has_ended(
     assert after == [0, 1, 2]
 
 
-# graph
+def test_only_new_lines_of_a_call_come_with_each_look(
+    run: Run, capsys: Told, service: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = record("A", RecordState.RUNNING, ended_ms=0)
+    service.records = [running]
+    service.logs = [[[]], [[LogLine(stream=Stream.STDOUT, text="new", position=2)]], [[]]]
+    began_ms = int(time.time() * 1000)
 
+    def sleep(seconds: float) -> None:
+        if len(service.logs) == 1:
+            running.state, running.ended_ms = RecordState.SUCCEEDED, MADE_MS
 
-def node(name: str, parent: str = "", call: str = "", status: int = InputStatus.SUCCESS) -> CallGraphNode:
-    return CallGraphNode(
-        input_id=f"in-{name}", call_id=f"fc-{call or name}", parent_input_id=parent and f"in-{parent}", status=status,
-        function_name=name.rstrip("0123456789"),
-    )  # fmt: skip
-
-
-def test_a_graph_is_a_tree(run: Run, capsys: Told, service: Recorded) -> None:
-    inner = [node(f"inner{number}", "main", "map") for number in range(7)]
-    nodes = [node("main"), *inner, node("bad", "main", "map", InputStatus.FAILURE), node("deep", "inner3")]
-    service.graphs[GOOD.call_id] = CallGraph(nodes=nodes)
-    assert run("", "call", "graph", GOOD.input_id) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "main  succeeded  in-main",
-        "├─ inner  6 succeeded  fc-map",
-        "├─ inner  succeeded  in-inner3",
-        "│  └─ deep  succeeded  in-deep",
-        "└─ bad  failed  in-bad",
-    ]
-    assert run("", "call", "graph", GOOD.input_id, "--all") == 0
-    assert len(capsys.readouterr().out.splitlines()) == len(nodes)
-    assert run("", "call", "graph", GOOD.input_id, "--json") == 0
-    (root,) = json.loads(capsys.readouterr().out)
-    assert len(root["children"]) == 8
-    assert root["children"][3]["children"][0]["function_name"] == "deep"
-
-
-def test_a_call_that_led_to_none_is_a_graph_of_itself(run: Run, capsys: Told) -> None:
-    assert run("", "call", "graph", BAD.call_id) == 0
-    assert capsys.readouterr().out == f"price  failed  {BAD.input_id}  ← this one\n"
-
-
-def test_a_graph_is_kept_longer_than_records(run: Run, capsys: Told, service: Recorded) -> None:
-    service.records = []
-    service.graphs[GOOD.call_id] = CallGraph(nodes=[node("main")], truncated=True)
-    assert run("", "call", "graph", GOOD.call_id) == 0
-    out, err = capsys.readouterr()
-    assert out == "main  succeeded  in-main\n"
-    assert "There are more" in err
-    assert run("", "call", "graph", BAD.call_id) == 1
-    assert "no call graph" in capsys.readouterr().err
+    monkeypatch.setattr("wherry.cli.logs.time.sleep", sleep)
+    assert run("", "call", "logs", "-f", "-n", "0", running.call_id) == 0
+    assert capsys.readouterr().out == "new\n"
+    asked_for = [one for _, one in service.requests if isinstance(one, LogReadRequest)]
+    assert [one.only_new for one in asked_for] == [False] * 3
+    assert len({one.since_ms for one in asked_for}) == 1
+    assert asked_for[0].since_ms >= began_ms
 
 
 # cancel
