@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from wherry.types import CloudBucketMountInfo, FunctionInfo, ServerInfo, VolumeMountInfo
 from wherry_proto.messages import FunctionDescribeRequest, FunctionDescription, Resources
+from wherry_proto.views import schedule_text
 
 if TYPE_CHECKING:
     from wherry._calling.caller import Caller
-    from wherry_proto.messages import FunctionSpec, ScheduleSpec, WebSpec
+    from wherry_proto.messages import FunctionSpec, WebSpec
 
 
 def function_info(caller: Caller) -> FunctionInfo:
@@ -38,7 +39,7 @@ def function_info(caller: Caller) -> FunctionInfo:
             if pool is not None and pool.max_concurrent_inputs > 1
             else None
         ),
-        schedule=_schedule(spec.schedule) if spec.schedule is not None else None,
+        schedule=schedule_text(spec.schedule) if spec.schedule is not None else None,
         restrict_modal_access=False,
         block_network=spec.block_network,
         single_use_containers=pool is not None and pool.single_use_containers,
@@ -110,10 +111,3 @@ def _web(url: str, web: WebSpec | None) -> FunctionInfo.WebInfo:
     return FunctionInfo.WebInfo(
         url, web.method or None if web is not None else None, web is None or not web.requires_proxy_auth
     )
-
-
-def _schedule(spec: ScheduleSpec) -> str:
-    if spec.cron:
-        return f"Cron({spec.cron!r})" if not spec.timezone else f"Cron({spec.cron!r}, timezone={spec.timezone!r})"
-    names = ("years", "months", "weeks", "days", "hours", "minutes", "seconds")
-    return f"Period({', '.join(f'{name}={value:g}' for name in names if (value := getattr(spec, name)))})"

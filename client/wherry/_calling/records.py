@@ -108,11 +108,15 @@ def function_stats(
     since_ms, until_ms = to_ms(since), to_ms(until)
     lanes = lanes_of(client, environment, since, until, app=app, function=function, container=container)
     if container:
-        counted = _counted_of(client, environment, container, since_ms, until_ms)
+        asked = RecordListRequest(
+            environment=environment, app=app, function=function, container_id=container, since_ms=since_ms,
+            until_ms=until_ms,
+        )  # fmt: skip
+        counted = _counted_of(client, asked)
         begin, end, num_variants = since, until, 0
     else:
-        asked = StatsRequest(environment=environment, app=app, function=function, since_ms=since_ms, until_ms=until_ms)
-        answer = client.call("Records.Stats", asked, StatsResponse)
+        whole = StatsRequest(environment=environment, app=app, function=function, since_ms=since_ms, until_ms=until_ms)
+        answer = client.call("Records.Stats", whole, StatsResponse)
         counted = answer.total or RecordStats()
         begin, end = _from_ms(answer.since_ms) or since, _from_ms(answer.until_ms) or until
         num_variants = max(0, len({one.function_id for one in answer.functions}) - 1)
@@ -271,9 +275,8 @@ def times_of(record: Record, now_ms: int = 0) -> Times:
     return Times(max(0, record.started_ms - record.queued_ms) / 1000 if record.queued_ms else None, run)
 
 
-def _counted_of(client: Client, environment: str, container: str, since_ms: int, until_ms: int) -> RecordStats:
+def _counted_of(client: Client, request: RecordListRequest) -> RecordStats:
     """Return the numbers of what one container ran: of its records, since nobody counts them by container."""
-    request = RecordListRequest(environment=environment, container_id=container, since_ms=since_ms, until_ms=until_ms)
     records = list(Records(client, request, None))
     states = [record.state for record in records]
     times = [times_of(record) for record in records if record.ended_ms]

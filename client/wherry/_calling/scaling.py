@@ -100,8 +100,8 @@ class Scaling(Generic[F]):
         """Return how calls ended and how long they waited and ran, between two times, in whole minutes.
 
         By default of the last hour; a `timedelta` is so long ago, a time without a zone is local. `container`: only
-        what that one ran ("co-…"). `all_variants`: also what ran with other options or parameters. Raises InvalidError
-        for what is no interval. (reference: Function.stats)
+        what that one ran ("co-…"). `all_variants`: also what ran with other options or parameters. Of a method: of its
+        whole class. Raises InvalidError for what is no interval. (reference: Function.stats)
         """
         from wherry._calling.records import stats_of_calls  # noqa: PLC0415 - start-up cost: as above
 

@@ -158,3 +158,20 @@ def test_a_server_says_what_it_asks_for(service: Describing, client: Client) -> 
     )
     assert (info.startup_timeout, info.exit_grace_period, info.cpu) == (20, 5, (1, 2))
     assert (info.image_info.image_id, info.compute_regions, info.h2_enabled) == ("im-2", None, False)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "text"),
+    [
+        (ScheduleSpec(cron="0 9 * * *", timezone="UTC"), "Cron('0 9 * * *')"),
+        (ScheduleSpec(seconds=1234567.0), "Period(seconds=1234567)"),
+    ],
+)
+def test_a_schedule_is_as_it_was_written(
+    service: Describing, client: Client, schedule: ScheduleSpec, text: str
+) -> None:
+    service.spec = FunctionSpec(name="f", schedule=schedule)
+    app = wherry.App("app")
+    f = app.function(name="f", serialized=True)(double)
+    with app.run(client=client):
+        assert f.info().schedule == text

@@ -12,7 +12,7 @@ import pytest
 from tests.fakes.records import APP, CONTAINER, FUNCTION, MADE_MS, SECOND, Recorded, record
 from wherry import App, Function, types
 from wherry._connection.client import Client
-from wherry.exception import InvalidError
+from wherry.exception import InvalidError, NotFoundError
 from wherry_proto.messages import (
     AppInfo,
     AppListResponse,
@@ -23,6 +23,7 @@ from wherry_proto.messages import (
     Deployment,
     DeploymentListResponse,
     FunctionInfo,
+    FunctionLookupRequest,
     FunctionStatus,
     Message,
     OutcomeCounts,
@@ -175,12 +176,16 @@ def test_stats_count_containers(function: Function[..., Any], service: Shop) -> 
 def test_stats_of_one_container_are_made_of_its_records(function: Function[..., Any], service: Shop) -> None:
     service.records += [record(str(number), ended_ms=MADE_MS + (2 + number) * SECOND) for number in range(8)]
     service.records.append(record("Z", container_id="co-other"))
+    service.records.append(record("Y", function_id="fu-other", function_name="other"))
     stats = function.stats(container=CONTAINER, since=AT, until=AT + timedelta(minutes=1))
     assert (stats.input_success_count, stats.input_failure_count) == (9, 1)
     assert (stats.input_running_at_end_count, stats.retry_count) == (1, 1)
     run = {one.percentile: one.value for one in stats.input_percentile_stats["run_time"].percentiles}
     assert run == {50: 3, 90: 7, 95: 8, 99: 8}
     assert not any(isinstance(one, StatsRequest) for _, one in service.requests)
+    function.stats(container=CONTAINER, since=AT, until=AT + timedelta(minutes=1), all_variants=True)
+    request = asked(service, RecordListRequest)
+    assert (request.app, request.function) == (APP, "price")
 
 
 def test_an_interval_that_is_none_is_told(function: Function[..., Any]) -> None:
@@ -245,6 +250,28 @@ def test_a_function_s_calls_are_listed(run: Run, capsys: Told, service: Shop) ->
     assert (request.app, request.function) == ("", FUNCTION)
     assert run("", "function", "calls", "shop/price", "--tail", "1", "--json") == 0
     assert json.loads(capsys.readouterr().out)[0]["error"] == "ValueError: row 17"
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "method"),
+    [("main.<locals>.f", "main.<locals>.f", ""), ("Outer.Inner.get", "Outer.Inner", "get"), ("Outer.*", "Outer", "")],
+)
+def test_calls_are_found_by_names_with_dots(
+    run: Run, capsys: Told, service: Shop, monkeypatch: pytest.MonkeyPatch, given: str, name: str, method: str
+) -> None:
+    def lookup(request: FunctionLookupRequest) -> FunctionInfo:
+        if request.name != name:
+            raise NotFoundError(f"there is no {request.name}")
+        return FunctionInfo(function_id=FUNCTION, name=name, app_id=APP, app_name="shop", environment="main")
+
+    monkeypatch.setattr(service, "_functions_lookup", lookup)
+    service.records = [
+        record("A", function_name=name, method=method),
+        record("B", function_name=name, method="other"),
+        record("C", function_name="main"),
+    ]
+    assert run("", "function", "calls", f"shop/{given}", "-q") == 0
+    assert [one[13] for one in capsys.readouterr().out.split()] == (["A"] if method else ["A", "B"])
 
 
 def test_an_app_s_numbers_are_shown_by_function(run: Run, capsys: Told, service: Shop) -> None:
