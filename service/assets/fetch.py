@@ -70,7 +70,14 @@ def fetch(vendor: Path = VENDOR, for_tests: Path | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="wherry-npm-") as scratch:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(HERE / name, scratch)
-        options = ["--ignore-scripts", "--no-audit", "--no-fund", *([] if for_tests else ["--omit=dev"])]
+        # One more try: without a network npm would go on for minutes, and say nothing.
+        options = [
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--fetch-retries=1",
+            *([] if for_tests else ["--omit=dev"]),
+        ]
         try:
             ran = subprocess.run(
                 [*command, "ci", *options], cwd=scratch, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

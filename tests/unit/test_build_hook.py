@@ -35,7 +35,7 @@ def _npm(folder: Path, script: str) -> list[str]:
 # Makes what `npm ci` would, of nothing.
 FAKE = """
 import pathlib, sys
-assert sys.argv[1] == "ci" and "--ignore-scripts" in sys.argv, sys.argv
+assert sys.argv[1] == "ci" and {{"--ignore-scripts", "--fetch-retries=1"}} <= set(sys.argv), sys.argv
 assert pathlib.Path("package-lock.json").is_file()
 for line in {files!r}:
     path = pathlib.Path("node_modules") / line
@@ -99,7 +99,10 @@ def test_a_failed_fetch_leaves_what_was_there(
 def test_the_hook_fetches_for_wheels_alone(assets: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     fetched: list[int] = []
     monkeypatch.setattr(assets, "fetch", lambda: fetched.append(1))
-    for version, env, count in (("editable", "", 0), ("standard", "1", 0), ("standard", "", 1)):
+    for version, env, count in (
+        ("editable", "", 0), ("standard", "1", 0), ("standard", "yes", 0), ("standard", "", 1), ("standard", "0", 1),
+        ("standard", "False", 1),
+    ):  # fmt: skip
         monkeypatch.setenv(hatch_build.WITHOUT, env)
         fetched.clear()
         build_data: dict[str, Any] = {"artifacts": []}
@@ -114,5 +117,7 @@ def test_the_hook_says_what_to_do_without_npm(assets: ModuleType, monkeypatch: p
     assert _hook().dependencies() == [hatch_build.NODE]
     with pytest.raises(RuntimeError, match=f"Node.js(.|\n)*{hatch_build.WITHOUT}=1"):
         _hook().initialize("standard", {"artifacts": []})
+    monkeypatch.setenv(hatch_build.WITHOUT, "0")
+    assert _hook().dependencies() == [hatch_build.NODE]
     monkeypatch.setenv(hatch_build.WITHOUT, "1")
     assert _hook().dependencies() == []
