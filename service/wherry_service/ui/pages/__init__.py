@@ -28,5 +28,5 @@ PAGES: tuple[Page, ...] = (
 FEEDS: tuple[Feed, ...] = (containers.FEED, *series.FEEDS, *volumes.FEEDS)
 FOLLOWS: tuple[Follow, ...] = logs.FOLLOWS
 ACTIONS: tuple[Action, ...] = (
-    *app.ACTIONS, *container.ACTIONS, *sandboxes.ACTIONS, *schedules.ACTIONS, *team.ACTIONS,
+    *app.ACTIONS, *call.ACTIONS, *container.ACTIONS, *sandboxes.ACTIONS, *schedules.ACTIONS, *team.ACTIONS,
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """One call or one of its inputs: when what became of it, its attempts, its error, its log, what it called."""
 
 import contextlib
+from collections.abc import Mapping
 
 from wherry_proto.messages import (
     CallGraphNode,
@@ -10,11 +11,14 @@ from wherry_proto.messages import (
     Record,
     RecordDetail,
     RecordShowRequest,
+    ReplayRunRequest,
+    ReplayVersion,
 )
 from wherry_service.api.callers import follow
-from wherry_service.errors import InvalidRequest, NotFound
+from wherry_service.errors import Denied, InvalidRequest, NotFound
+from wherry_service.ids import new_id
 from wherry_service.ui import words
-from wherry_service.ui.page import Asked, Data, Page
+from wherry_service.ui.page import Action, Asked, Data, Done, Page
 from wherry_service.ui.pages.calls import kind_word, named, ran, record_table, state_word, waited
 from wherry_service.ui.rows import Row, Table, code, long, state, text, when
 
@@ -88,7 +92,7 @@ def tree(nodes: list[CallGraphNode]) -> list[tuple[int, CallGraphNode]]:
 async def _graph(asked: Asked, call_id: str) -> Table | None:
     try:
         graph = await asked.ask("Calls.Graph", CallGraphRequest(call_id=call_id))
-    except (NotFound, InvalidRequest):
+    except (NotFound, InvalidRequest, Denied):
         return None
     if len(graph.nodes) < 2:
         return None
@@ -111,7 +115,8 @@ async def _graph(asked: Asked, call_id: str) -> Table | None:
 async def _lines(asked: Asked, record: Record) -> list[object]:
     found: list[object] = []
     request = LogReadRequest(app_id=record.app_id, call_id=record.call_id, tail=LINES)
-    with contextlib.suppress(NotFound, InvalidRequest):
+    # A token that may not read logs sees the rest of the page.
+    with contextlib.suppress(NotFound, InvalidRequest, Denied):
         async for chunk in follow(asked.caller, "Logs.Read", request):
             found += [
                 line for line in chunk.lines if len(record.input_id) == 0 or line.input_id in (record.input_id, "")
@@ -168,6 +173,8 @@ async def data(asked: Asked) -> Data:
         "name": named(record),
         "word": state_word(record.state),
         "is_many": is_many,
+        "kept": [one.record.input_id for one in answer.records if one.record is not None and one.record.kept],
+        "is_main": asked.environment == "main",
         "counts": [(state_word(one.state), one.count) for one in answer.counts],
         "inputs": record_table([one.record for one in answer.records], with_function=False) if is_many else None,
         "about": about,
@@ -181,4 +188,23 @@ async def data(asked: Asked) -> Data:
     }
 
 
+async def run_again(asked: Asked, form: Mapping[str, str]) -> Done:
+    """Run failed inputs of the call again, with the arguments that are kept."""
+    record_id = asked.parts["id"]
+    answer = await asked.ask("Records.Show", RecordShowRequest(record_id=record_id, limit=INPUTS))
+    kept = [one.record.input_id for one in answer.records if one.record is not None and one.record.kept]
+    if not kept:
+        raise NotFound(f"nothing is kept of {record_id} to run it again: it has not failed, or was dropped")
+    which = ReplayVersion.FAILED if form.get("version") == "failed" else ReplayVersion.NEWEST
+    request = ReplayRunRequest(
+        environment=asked.environment, input_ids=kept[:INPUTS], version=which, operation_id=new_id("op")
+    )
+    inputs = (await asked.ask("Replays.Run", request)).inputs
+    run = [one for one in inputs if one.new_input_id]
+    problems = "".join(f" {one.input_id}: {one.problem}." for one in inputs if one.problem)[:300]
+    there = f"/calls/{run[0].call_id}" if len(inputs) == 1 and run else f"/calls/{record_id}"
+    return Done(there, f"{words.counted(len(run), 'failed input')} run again.{problems}")
+
+
+ACTIONS = (Action("/calls/{id}/retry", run_again),)
 PAGE = Page("/calls/{id}", "call.html", data, live=("head", "timeline", "inputs", "log", "graph"), section="Calls")
