@@ -116,7 +116,9 @@ async def _main(state_dir: Path) -> None:
             await seed(service, int(calls))
             (state_dir / "seeded").touch()
         asyncio.ensure_future(_print_at_will(service, state_dir / "say"))  # noqa: RUF006 - until the process ends
-    (state_dir / "port").write_text(str(ingress.site.port))
+    # Whole at once: the test looks for the file.
+    (state_dir / "port.new").write_text(str(ingress.site.port))
+    (state_dir / "port.new").rename(state_dir / "port")
     await serving
 
 
