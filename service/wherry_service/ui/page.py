@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from wherry_proto.messages import TokenInfo, TokenWhoRequest
 from wherry_service.api.callers import Caller, ask
 from wherry_service.api.logins import Session
+from wherry_service.api.rules import DEPLOY
+from wherry_service.api.tokens import allows
 from wherry_service.ui.web import Request, Response
 
 MAX_KEPT = 200
@@ -50,6 +53,11 @@ class Asked:
     async def ask(self, name: str, message: Any) -> Any:
         """Call an rpc as who asks; raise the `ServiceError` that it ends with."""
         return await ask(self.caller, name, message)
+
+    async def may_read_logs(self, environment: str) -> bool:
+        """Whether who asks may read an environment's logs: a page that asks in vain is noted in the audit log."""
+        token: TokenInfo = await self.ask("Tokens.Who", TokenWhoRequest())
+        return allows(token, DEPLOY, environment)
 
     @property
     def now_ms(self) -> int:

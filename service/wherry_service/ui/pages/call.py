@@ -114,6 +114,8 @@ async def _graph(asked: Asked, call_id: str) -> Table | None:
 
 async def _lines(asked: Asked, record: Record) -> list[object]:
     found: list[object] = []
+    if not await asked.may_read_logs(record.environment):
+        return found
     request = LogReadRequest(app_id=record.app_id, call_id=record.call_id, tail=LINES)
     # A token that may not read logs sees the rest of the page.
     with contextlib.suppress(NotFound, InvalidRequest, Denied):

@@ -45,11 +45,12 @@ async def data(asked: Asked) -> Data:
     )
     lane = history.containers[0] if history.containers else None
     lines: list[object] = []
-    known = True
+    known = await asked.may_read_logs(asked.environment)
     try:
         request = LogReadRequest(container_id=container_id, environment=asked.environment, tail=LINES)
-        async for chunk in follow(asked.caller, "Logs.Read", request):
-            lines += chunk.lines
+        if known:
+            async for chunk in follow(asked.caller, "Logs.Read", request):
+                lines += chunk.lines
     except (NotFound, InvalidRequest):
         known = False
     if found is None and lane is None and not known:
