@@ -124,11 +124,14 @@ def _read_CallCancel(pb: Any) -> messages.CallCancel:
 def _fill_CallWatch(m: messages.CallWatch, pb: Any) -> None:
     if m.call_id:
         pb.call_id = m.call_id
+    if m.only:
+        pb.only = m.only
 
 
 def _read_CallWatch(pb: Any) -> messages.CallWatch:
     m = _new(messages.CallWatch)
     m.call_id = pb.call_id
+    m.only = pb.only
     return m
 
 

@@ -126,17 +126,18 @@ def _read_CallCancel(row: Any, body: Body) -> messages.CallCancel:
 
 
 def _write_CallWatch(m: messages.CallWatch, parts: list[bytes]) -> list[Any]:
-    return [m.call_id]
+    return [m.call_id, m.only]
 
 
 def _read_CallWatch(row: Any, body: Body) -> messages.CallWatch:
-    if type(row) is not list or len(row) != 1:
+    if type(row) is not list or len(row) != 2:
         raise other_fields(messages.CallWatch)
-    (f0,) = row
-    if not (type(f0) is str):
+    f0, f1 = row
+    if not (type(f0) is str and type(f1) is int and 0 <= f1 <= 9223372036854775807):
         raise bad_field(messages.CallWatch)
     m = _new(messages.CallWatch)
     m.call_id = f0
+    m.only = f1
     return m
 
 

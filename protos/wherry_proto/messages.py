@@ -1311,11 +1311,12 @@ class CallCancel(Message):
 
 
 class CallWatch(Message):
-    __slots__ = ("call_id",)
-    __kinds__ = "string"
+    __slots__ = ("call_id", "only")
+    __kinds__ = "string uint64"
 
-    def __init__(self, *, call_id: str = "") -> None:
+    def __init__(self, *, call_id: str = "", only: int = 0) -> None:
         self.call_id = call_id
+        self.only = only
 
 
 class YieldsTaken(Message):

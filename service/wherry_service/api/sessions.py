@@ -126,7 +126,7 @@ class SessionApi:
         if message.cancels:
             self._cancel(message)
         for watch in message.watches:
-            journal.watching.watch(client, watch.call_id)
+            journal.watching.watch(client, watch.call_id, watch.only - 1 if watch.only else None)
 
     def _cancel(self, message: SessionUp) -> None:
         for hard in (False, True):

@@ -38,30 +38,34 @@ class Watching:
         self._lookups = asyncio.Semaphore(LOOKUPS)
         self._run = run
 
-    def watch(self, client: Client, call_id: str) -> None:
-        """Send what outputs the call has and how it stands; send its other outputs as they come."""
+    def watch(self, client: Client, call_id: str, only: int | None = None) -> None:
+        """Send what outputs the call has and how it stands; send its other outputs as they come.
+
+        `only`: of those there are, the one of the input at this position alone.
+        """
         call = self._calls.get(call_id)
         if call is None or call.restored or (call.durable and call.num_done):
             client.num_lookups += 1
-            self._run(self._look_up(client, call_id))
+            self._run(self._look_up(client, call_id, only))
             return
-        self._show(client, call)
+        self._show(client, call, only=only)
 
     def ended(self, output: Output) -> None:
         """Send the end of an input to those who watch it alone."""
         for client in self._of_inputs.pop(output.input_id, ()):
             client.output(_alone(output))
 
-    def _show(self, client: Client, call: Call, stored: StoredOutputs | None = None) -> None:
+    def _show(self, client: Client, call: Call, stored: StoredOutputs | None = None, only: int | None = None) -> None:
         num_inputs = call.num_inputs or len(call.open) + call.num_done
         num_done = call.num_done
         if stored is not None:
-            num_inputs, num_done = max(num_inputs, stored.num_inputs), max(num_done, len(stored.outputs))
+            num_inputs, num_done = max(num_inputs, stored.num_inputs), max(num_done, stored.num_done)
             for output in stored.outputs:
                 if output.input_id not in call.finished:
                     client.output(output)
         for output in call.finished.values():
-            client.output(output)
+            if only is None or output.index == only:
+                client.output(output)
         call.watchers.add(client)
         client.state(
             CallState(
@@ -81,26 +85,29 @@ class Watching:
         generators = {name for name, is_generator, _ in load.methods if is_generator}
         return any(item.method in generators for item in call.open.values())
 
-    async def _look_up(self, client: Client, call_id: str) -> None:
+    async def _look_up(self, client: Client, call_id: str, only: int | None) -> None:
         try:
             async with self._lookups:
-                await self._watch_stored(client, call_id)
+                await self._watch_stored(client, call_id, only)
         finally:
             client.num_lookups -= 1
 
-    async def _watch_stored(self, client: Client, call_id: str) -> None:
+    async def _watch_stored(self, client: Client, call_id: str, only: int | None) -> None:
         while True:
             before = self._calls.get(call_id)
             if before is not None:
                 # Told of what ends while the disk is read; perhaps twice, which does no harm.
                 before.watchers.add(client)
-            outputs = await self._store.outputs(call_id)
+            if only is None:
+                outputs = await self._store.outputs(call_id)
+            else:
+                outputs = await self._store.output_at(call_id, only)
             call = self._calls.get(call_id)
             # Else it ended, and was forgotten here, while the disk was read: what was read may lack its last outputs.
             if call is before:
                 break
         if call is not None:
-            self._show(client, call, outputs)
+            self._show(client, call, outputs, only)
             return
         if outputs is None:
             await self._watch_input(client, call_id)
@@ -131,7 +138,7 @@ def _tell(client: Client, call_id: str, outputs: StoredOutputs) -> None:
             known=True,
             expired=outputs.expired,
             num_inputs=outputs.num_inputs,
-            num_done=len(outputs.outputs),
+            num_done=outputs.num_done,
             function_id=outputs.function_id,
             is_generator=any(output.num_yields for output in outputs.outputs),
         )

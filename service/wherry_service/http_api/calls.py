@@ -218,7 +218,7 @@ async def _watched(session: CallSession, call_id: str, index: int, wait_s: float
 
     Raises `NotFound`, and `Problem` for a call whose result is no longer kept or that has no such input.
     """
-    session.send(SessionUp(watches=[CallWatch(call_id=call_id)]))
+    session.send(SessionUp(watches=[CallWatch(call_id=call_id, only=index + 1)]))
     state: CallState | None = None
     output: Output | None = None
     deadline = asyncio.get_running_loop().time() + wait_s

@@ -60,6 +60,8 @@ class StoredOutputs:
     num_inputs: int
     outputs: list[Output]
     expired: bool
+    # Outputs that are kept, of which `outputs` may have one alone.
+    num_done: int
 
 
 class CallStore:
@@ -95,11 +97,41 @@ class CallStore:
         if not rows:
             return None
         finished = [row for row in rows if row.finished_at_ms]
+        outputs = [_output(row.output, row.input_id, call_id, row.position) for row in finished if row.output]
         return StoredOutputs(
             function_id=rows[0].function_id,
             num_inputs=len(rows),
-            outputs=[_output(row.output, row.input_id, call_id, row.position) for row in finished if row.output],
-            expired=any(not row.output for row in finished),
+            outputs=outputs,
+            expired=len(outputs) < len(finished),
+            num_done=len(outputs),
+        )
+
+    async def output_at(self, call_id: str, position: int) -> StoredOutputs | None:
+        """Return what is known of a call, of its outputs that of one input; None if it is not known at all.
+
+        `expired` is told of that input, and `num_done` counts what has ended.
+        """
+        counted = sa.select(
+            sa.func.count(),
+            sa.func.count(sa.func.nullif(inputs.c.finished_at_ms, 0)),
+            sa.func.max(inputs.c.function_id),
+        ).where(inputs.c.call_id == call_id)
+        wanted = sa.select(inputs.c.input_id, inputs.c.finished_at_ms, inputs.c.output).where(
+            inputs.c.call_id == call_id, inputs.c.position == position
+        )
+
+        def look(connection: sa.Connection) -> tuple[Any, Any]:
+            return connection.execute(counted).one(), connection.execute(wanted).first()
+
+        (num_inputs, num_done, function_id), row = await self._database.read(look)
+        if not num_inputs:
+            return None
+        return StoredOutputs(
+            function_id=function_id,
+            num_inputs=num_inputs,
+            outputs=[_output(row.output, row.input_id, call_id, position)] if row is not None and row.output else [],
+            expired=bool(row is not None and row.finished_at_ms and not row.output),
+            num_done=num_done,
         )
 
     async def output_of(self, input_id: str, call_id: str) -> StoredOutputs | None:
@@ -115,6 +147,7 @@ class CallStore:
             num_inputs=1,
             outputs=[_output(row.output, input_id, call_id, 0)] if row.output else [],
             expired=bool(row.finished_at_ms and not row.output),
+            num_done=1 if row.output else 0,
         )
 
     async def call_of(self, input_id: str) -> str | None:

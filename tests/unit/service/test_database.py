@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 
 from tests.databases import Disk
 from wherry_proto.messages import Failure, FailureKind, Output, Payload
+from wherry_service.store import calls
 from wherry_service.store import database as database_module
 from wherry_service.store.calls import KEEP_RESULTS_S, CallStore
 from wherry_service.store.database import DatabaseTooNew
@@ -163,6 +164,44 @@ def test_durable_inputs_are_added_once_ended_once_and_expire(disk: Disk) -> None
         assert stored is not None
         assert stored.expired
         assert await store.outputs("fc-2") is None
+
+    asyncio.run(scenario())
+    database.close()
+
+
+def test_one_output_of_a_call_of_many_is_read_alone(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1_000_000.0]
+    database = disk.database()
+
+    async def scenario() -> None:
+        store = CallStore(database, lambda: now[0])
+        rows = [(f"in-{n}", "fc-1", "fu-1", n, Payload(data=b"args"), "") for n in range(5)]
+        await store.add_inputs(rows, "cl-1")
+        ended = [
+            Output(input_id=f"in-{n}", call_id="fc-1", index=n, payload=Payload(data=b"value %d" % n)) for n in (1, 3)
+        ]
+        await store.finish_inputs(ended)
+        decoded: list[str] = []
+        decode = calls._output
+
+        def counted(data: bytes, input_id: str, call_id: str, position: int) -> Output:
+            decoded.append(input_id)
+            return decode(data, input_id, call_id, position)
+
+        monkeypatch.setattr(calls, "_output", counted)
+        for position, outputs in ((3, ended[1:]), (0, []), (9, [])):
+            stored = await store.output_at("fc-1", position)
+            assert stored is not None
+            assert (stored.outputs, stored.num_inputs, stored.num_done) == (outputs, 5, 2)
+            assert (stored.function_id, stored.expired) == ("fu-1", False)
+        assert decoded == ["in-3"]
+        assert await store.output_at("fc-2", 0) is None
+        now[0] += KEEP_RESULTS_S + 1
+        await store.expire()
+        for position, expired in ((3, True), (0, False)):
+            stored = await store.output_at("fc-1", position)
+            assert stored is not None
+            assert stored.expired is expired
 
     asyncio.run(scenario())
     database.close()

@@ -15,9 +15,9 @@ from wherry_service.store.calls import CallStore
 from wherry_service.store.environments import EnvironmentStore
 
 
-async def told(world: World, call_id: str) -> tuple[CallState, list[Output]]:
+async def told(world: World, call_id: str, only: int | None = None) -> tuple[CallState, list[Output]]:
     """Watch a call, and return how it stands with the outputs that it has."""
-    world.journal.watching.watch(world.client, call_id)
+    world.journal.watching.watch(world.client, call_id, only)
     outputs: list[Output] = []
     while True:
         message = await world.message()
@@ -72,6 +72,23 @@ def test_an_input_is_watched_while_it_runs_and_afterwards(tmp_path: Path) -> Non
         for unknown in (call_of_input(plain), new_id("fc")):
             state, outputs = await told(world, unknown)
             assert (state.known, outputs) == (False, [])
+
+    run(tmp_path, scenario, max_containers=1)
+
+
+def test_of_a_call_of_many_one_output_is_told_alone(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        ids = world.call(3, CallKind.SPAWN_MAP)
+        (call_id,) = world.client.calls
+        await world.work_until(lambda: world.journal.num_open == 0)
+        state, outputs = await told(world, call_id, only=1)
+        assert (state.known, state.num_inputs, state.num_done) == (True, 3, 3)
+        assert [(output.index, output.input_id) for output in outputs] == [(1, ids[1])]
+        state, outputs = await told(world, call_id, only=7)
+        assert (state.known, outputs) == (True, [])
+        # An input's own id names one input.
+        state, outputs = await told(world, call_of_input(ids[2]), only=0)
+        assert [(state.num_inputs, output.input_id) for output in outputs] == [(1, ids[2])]
 
     run(tmp_path, scenario, max_containers=1)
 
