@@ -25,6 +25,8 @@ _TO_FIND = 8
 # Records that are looked through for an id, and candidates that an error lists.
 _LOOKED_AT = 20_000
 _LISTED = 10
+# So many are an error anyway.
+_SEVERAL = 2
 # By how many ms an id's time, which the client's clock gave, and the service's may differ: tried one after the other.
 _SKEWS_MS = (2_000, 600_000)
 # Inputs of a call that are asked for.
@@ -147,11 +149,11 @@ def numbers(option: str, given: Sequence[str] | None, known: dict[int, str]) -> 
     return found
 
 
-def call_id_of(given: str, environment: str | None, *, ends: bool = False) -> str:
+def call_id_of(given: str, environment: str | None, *, acts: bool = False) -> str:
     """Return the one id of an input ("in-…") or a call ("fc-…") that begins so.
 
     Raises UsageError for what is neither, NotFoundError where there is none, and InvalidError where there are several,
-    or, for what is cancelled unasked (`ends`), if it is too short.
+    if it is too short, or, for a command that does something to it (`acts`), where not all could be looked through.
     """
     prefix, dash, digits = given.partition("-")
     if prefix not in ("in", "fc") or not dash or not digits:
@@ -159,12 +161,12 @@ def call_id_of(given: str, environment: str | None, *, ends: bool = False) -> st
     if len(digits) >= _DIGITS:
         return f"{prefix}-{digits.upper()}"
     if len(digits) < _TO_FIND:
-        what = "for a command that asks nothing" if ends else "to find a call by"
+        what = "for a command that asks nothing" if acts else "to find a call by"
         raise InvalidError(
             f"{given} is too short {what}: give at least {_TO_FIND} characters behind {prefix}-; `wherry call list` "
             "shows them"
         )
-    found = _beginning(prefix, digits.upper(), environment)
+    found = _beginning(prefix, digits.upper(), environment, acts)
     if len(found) == 1:
         return found[0]
     if not found:
@@ -176,7 +178,7 @@ def call_id_of(given: str, environment: str | None, *, ends: bool = False) -> st
     )
 
 
-def _beginning(prefix: str, digits: str, environment: str | None) -> list[str]:
+def _beginning(prefix: str, digits: str, environment: str | None, acts: bool) -> list[str]:
     try:
         first_ms, last_ms = times_of_beginning(digits)
     except ValueError:
@@ -188,7 +190,13 @@ def _beginning(prefix: str, digits: str, environment: str | None) -> list[str]:
         request = RecordListRequest(environment=environment or client.environment, since_ms=since_ms, until_ms=until_ms)
         records = Records(client, request, _LOOKED_AT)
         ids = {record.input_id if prefix == "in" else record.call_id for record in records}
-        if found := sorted(one for one in ids if one.startswith(f"{prefix}-{digits}")):
+        found = sorted(one for one in ids if one.startswith(f"{prefix}-{digits}"))
+        # The one that is meant may be among those that were not looked at.
+        if acts and records.next and len(found) < _SEVERAL and (found or since_ms):
+            raise InvalidError(
+                f"more than {_LOOKED_AT:,} inputs begin near there: give the whole id of {prefix}-{digits}…"
+            )
+        if found:
             return found
     return []
 

@@ -62,7 +62,8 @@ def retry(
     if bool(calls) == chosen:
         raise UsageError("say which failed inputs: their ids, or --app, --function, --since, --until, --error")
     if calls:
-        found = [one for given in calls for one in _of_id(client, given, environment)]
+        # An input and its call may both be named.
+        found = list({one.input_id: one for given in calls for one in _of_id(client, given, environment)}.values())
     else:
         own_app, name = named(app, function, environment)
         request = ReplayListRequest(
@@ -134,7 +135,7 @@ def debug(
 
 def _of_id(client: Client, given: str, environment: str | None) -> list[KeptInput]:
     """Return what is kept of an input or a call; raise NotFoundError where nothing is."""
-    given = call_id_of(given, environment)
+    given = call_id_of(given, environment, acts=True)
     call_id = f"fc-{given[3:]}" if given.startswith("in-") else given
     found = list(kept(client, ReplayListRequest(call_id=call_id)))
     if given.startswith("in-"):

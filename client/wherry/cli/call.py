@@ -182,7 +182,7 @@ def cancel(
     Exits with 1, and names them, if some go on.
     """
     # All of them before the first is cancelled: a wrong one cancels none.
-    chosen = [_cancelled(call_id_of(call, environment, ends=True)) for call in calls]
+    chosen = [_cancelled(call_id_of(call, environment, acts=True)) for call in calls]
     before = {call_id: states_of(call_id, known_of(call_id)) for call_id in dict.fromkeys(chosen)}
     session = default_client().session
     for call_id, states in before.items():
@@ -210,7 +210,7 @@ group.command("debug")(debug)
 def _cancelled(record_id: str) -> str:
     """Return the call that is to be cancelled with an input or a call."""
     record = first_of(known_of(record_id))
-    if record_id in (record.call_id, own_call(record.input_id)) and record_id.startswith("fc-"):
+    if record_id == record.call_id:
         return record_id
     if record.call_id == own_call(record_id) or record.kind == CallKind.SPAWN_MAP:
         return own_call(record_id)

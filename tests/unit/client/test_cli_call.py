@@ -209,6 +209,19 @@ def test_an_id_that_is_none_or_of_several_is_told(run: Run, capsys: Told, given:
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["cancel", "retry", "debug"])
+def test_what_acts_on_a_call_wants_more_of_an_id_than_could_be_looked_through(
+    run: Run, capsys: Told, service: Recorded, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    service.records = [record("A", RecordState.RUNNING, ended_ms=0), record("B", RecordState.RUNNING, ended_ms=0)]
+    begins = GOOD.input_id[:13]
+    monkeypatch.setattr("wherry.cli._records._LOOKED_AT", 1)
+    assert run("", "call", command, begins) == 1
+    assert f"more than 1 inputs begin near there: give the whole id of {begins}" in capsys.readouterr().err
+    assert service.cancelled == []
+    assert run("", "call", "show", begins) == 0
+
+
 # show
 
 
@@ -398,10 +411,11 @@ def test_one_input_of_a_spawned_map_is_cancelled_alone_and_one_of_a_map_is_not(
 ) -> None:
     one = of_many(1, RecordState.RUNNING, ended_ms=0)
     service.records = [one]
-    assert run("", "call", "cancel", one.input_id) == 1
-    assert (
-        f"is one input of {MANY}, which is cancelled as a whole: wherry call cancel {MANY}" in capsys.readouterr().err
-    )
+    for given in (one.input_id, f"fc-{one.input_id[3:]}"):
+        assert run("", "call", "cancel", given) == 1
+        whole = f"{given} is one input of {MANY}, which is cancelled as a whole: wherry call cancel {MANY}"
+        assert whole in capsys.readouterr().err
+    assert service.cancelled == []
     one.kind = CallKind.SPAWN_MAP
     assert run("", "call", "cancel", one.input_id) == 0
     own = f"fc-{one.input_id[3:]}"

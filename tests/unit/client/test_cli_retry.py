@@ -136,6 +136,12 @@ def test_what_does_not_run_again_says_why_and_is_an_error(run: Run, capsys: Told
     assert "1 failed input runs again" in err
 
 
+def test_one_that_is_named_twice_runs_again_once(run: Run, capsys: Told, service: Replayable) -> None:
+    assert run("", "call", "retry", *([A.input_id, A.call_id] * 6), B.input_id) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert service.asked("Replays.Run").input_ids == [A.input_id, B.input_id]
+
+
 def test_more_than_a_few_are_asked_about(run: Run, capsys: Told, service: Replayable) -> None:
     service.inputs = [kept(f"N{number:02}") for number in range(11)]
     assert run("", "call", "retry", "--app", "shop") == 1
