@@ -109,7 +109,7 @@ def _table(parts: Parts) -> dict[str, Handler]:
         ImageNameApi(published.image_names, machine.builder),
         LogApi(stores.logs, published.store, running, work.pools),
         RecordApi(work.recorded, stores.logs, published.store, work.failures.store),
-        ReplayApi(published.replays),
+        ReplayApi(published.replays, published.store),
         SandboxApi(work.sandboxes, running, published.tunnels, published.ingress.ready),
         ScheduleApi(work.schedules, running),
         parts.entrances.door.team(),

@@ -95,16 +95,25 @@ def request_of(
         environment=environment or default_client().environment,
         states=[int(state) for state in states],
         kinds=[int(kind) for kind in kinds],
-        since_ms=read_time(since, "--since") if since else 0,
-        until_ms=read_time(until, "--until") if until else 0,
         search=error,
         after=after,
     )
-    if request.until_ms and request.since_ms >= request.until_ms:
-        raise UsageError(f"--since {since!r} is not before --until {until!r}: no call was queued between them")
+    request.since_ms, request.until_ms = span_of(since, until)
     request.app, request.function = named(app, function, environment)
     request.container_id = whole(container.removeprefix("wherry-"), environment, prefix="co")
     return request
+
+
+def span_of(since: str | None, until: str | None, what: str = "no call was queued") -> tuple[int, int]:
+    """Return --since and --until in ms since 1970, 0 for one that was left out; raise UsageError.
+
+    `what`: of a span that ends before it begins, what none can have done in it.
+    """
+    since_ms = read_time(since, "--since") if since else 0
+    until_ms = read_time(until, "--until") if until else 0
+    if until_ms and since_ms >= until_ms:
+        raise UsageError(f"--since {since!r} is not before --until {until!r}: {what} between them")
+    return since_ms, until_ms
 
 
 def split_method(app: str, function: str, environment: str | None) -> tuple[str, str]:

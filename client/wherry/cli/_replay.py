@@ -21,8 +21,7 @@ from wherry.cli._common import (
     use_environment,
 )
 from wherry.cli._exec import execute
-from wherry.cli._records import call_id_of, named
-from wherry.cli._times import read_time
+from wherry.cli._records import call_id_of, named, span_of
 from wherry.cli._usage import UsageError
 from wherry.exception import NotFoundError
 from wherry.output import screen_for_stdout
@@ -65,12 +64,13 @@ def retry(
         # An input and its call may both be named.
         found = list({one.input_id: one for given in calls for one in _of_id(client, given, environment)}.values())
     else:
+        since_ms, until_ms = span_of(since, until, "nothing failed")
         own_app, name = named(app, function, environment)
         request = ReplayListRequest(
             app=own_app,
             function=name,
-            since_ms=read_time(since, "--since") if since else 0,
-            until_ms=read_time(until, "--until") if until else 0,
+            since_ms=since_ms,
+            until_ms=until_ms,
             search=error,
             only_left=not again,
         )

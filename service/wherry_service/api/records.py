@@ -24,10 +24,11 @@ from wherry_proto.messages import (
     StatsResponse,
     Stream,
 )
+from wherry_service.api.app_names import check_names
 from wherry_service.api.rpc import rpc
 from wherry_service.api.rules import ANY, FIELD, Inside
 from wherry_service.calls.recorded import Recorded
-from wherry_service.errors import InvalidRequest, NotFound, near
+from wherry_service.errors import InvalidRequest, NotFound
 from wherry_service.ids import call_of_input, check_id
 from wherry_service.logs.query import Query as LogQuery
 from wherry_service.logs.store import LogStore
@@ -78,7 +79,7 @@ class RecordApi:
         )
         found, after = await self._reader.select(environment, request.app, request.function, query)
         if not found and query.after is None:
-            await self._check_names(environment, request.app, request.function)
+            await check_names(self._apps, environment, request.app, request.function)
         records = [one.record() for one in found]
         await self._mark(records)
         return RecordListResponse(records=records, next=after)
@@ -125,7 +126,7 @@ class RecordApi:
         since_ms, until_ms = request.since_ms, request.until_ms
         found = await self._statistics.stats(_main(request), request.app, request.function, since_ms, until_ms)
         if not found.functions:
-            await self._check_names(_main(request), request.app, request.function)
+            await check_names(self._apps, _main(request), request.app, request.function)
         return found
 
     @rpc("Records.Series", ANY, FIELD, inside=Inside.ENVIRONMENT)
@@ -134,7 +135,7 @@ class RecordApi:
             _main(request), request.app, request.function, request.since_ms, request.until_ms, request.step_ms
         )
         if not found.points:
-            await self._check_names(_main(request), request.app, request.function)
+            await check_names(self._apps, _main(request), request.app, request.function)
         return found
 
     @rpc("Records.Containers", ANY, FIELD)
@@ -153,7 +154,7 @@ class RecordApi:
         )
         found = await self._lanes.select(window)
         if not found:
-            await self._check_names(_main(request), request.app, request.function)
+            await check_names(self._apps, _main(request), request.app, request.function)
         return ContainerHistoryResponse(containers=[_lane(lane) for lane in found])
 
     async def _mark(self, records: Sequence[Record]) -> None:
@@ -163,19 +164,6 @@ class RecordApi:
             for input_id, mark in (await self._failed.marks_of(list(durable))).items():
                 one = durable[input_id]
                 one.kept, one.replay_of, one.replayed_by = mark.is_kept, mark.replay_of, mark.replayed_by
-
-    async def _check_names(self, environment: str, app: str, function: str) -> None:
-        """Raise `NotFound` for names that were never there in an environment; with ids, nothing is just nothing."""
-        if not app or app.startswith("ap-"):
-            return
-        record = await self._apps.latest(app, environment)
-        if record is None:
-            names = await self._apps.names(environment)
-            where = f"environment {environment[:64]!r}"
-            raise NotFound(f"no app named {app[:64]!r} was ever run in {where}{near(app, names)}")
-        known = [name for _, name in await self._apps.functions_ever(record.app_id)]
-        if function and not function.startswith("fu-") and function not in known:
-            raise NotFound(f"app {app[:64]!r} has no function {function[:64]!r}{near(function, known)}")
 
 
 def _main(request: RecordListRequest | StatsRequest | SeriesRequest | ContainerHistoryRequest) -> str:

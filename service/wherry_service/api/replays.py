@@ -11,12 +11,14 @@ from wherry_proto.messages import (
     ReplayRunResponse,
     ReplayVersion,
 )
+from wherry_service.api.app_names import check_names
 from wherry_service.api.rpc import rpc
 from wherry_service.api.rules import ANY, DEVELOP, FIELD, INVOKE, Inside
 from wherry_service.apps.replays import Replays
 from wherry_service.errors import InvalidRequest
 from wherry_service.ids import check_id, own_id
 from wherry_service.store import failed_inputs
+from wherry_service.store.apps import AppStore
 from wherry_service.store.failed_inputs import Wanted
 
 _LIMIT = 100
@@ -27,8 +29,9 @@ _VERSIONS = (ReplayVersion.UNSPECIFIED, ReplayVersion.NEWEST, ReplayVersion.FAIL
 class ReplayApi:
     """Serves what is kept of failed inputs."""
 
-    def __init__(self, replays: Replays) -> None:
+    def __init__(self, replays: Replays, apps: AppStore) -> None:
         self._replays = replays
+        self._apps = apps
 
     @rpc("Replays.List", ANY, FIELD, inside=Inside.ENVIRONMENT)
     async def list(self, request: ReplayListRequest) -> ReplayListResponse:
@@ -42,8 +45,10 @@ class ReplayApi:
             error=request.search,
             only_left=request.only_left,
         )
-        limit = min(request.limit or _LIMIT, _MOST)
-        found = await self._replays.store.find(wanted, limit + 1, _after(request.after))
+        limit, after = min(request.limit or _LIMIT, _MOST), _after(request.after)
+        found = await self._replays.store.find(wanted, limit + 1, after)
+        if not found and after is None:
+            await check_names(self._apps, wanted.environment, request.app, request.function)
         more = f"{found[limit - 1].failed_at_ms} {found[limit - 1].input_id}" if len(found) > limit else ""
         return ReplayListResponse(inputs=[_message(one) for one in found[:limit]], next=more)
 

@@ -165,6 +165,7 @@ def test_a_dry_run_only_shows(run: Run, capsys: Told, service: Replayable) -> No
         ((), "say which failed inputs"),
         ((A.input_id, "--app", "shop"), "say which failed inputs"),
         (("--app", "shop", "--version", "3"), "version is '3'"),
+        (("--app", "shop", "--since", "1h", "--until", "2h"), "nothing failed between them"),
         (("fu-1",), "is no id of a call"),
         (("in-01KB8ZQ4M3000000000000000Z",), "no failed input in-01KB8ZQ4M3000000000000000Z is kept"),
     ],

@@ -58,7 +58,7 @@ class ReplayWorld(World):
         begin_failures(self.failures, self.apps.register, self.journal, self.dispatcher, Masks())
         app_store, gate = AppStore(database), self.dispatcher.gate
         replays = Replays(self.failures, self.apps, app_store, self.deployments, gate, self.sources)
-        self.api = ReplayApi(replays)
+        self.api = ReplayApi(replays, app_store)
 
     async def failed(self, function_id: str, payload: Payload | None = None, method: str = "") -> str:
         """Have an input fail; return its id."""
@@ -339,6 +339,22 @@ def test_nonsense_is_refused(tmp_path: Path, fields: dict[str, Any], says: str) 
 def test_the_audit_log_names_the_inputs() -> None:
     assert NotedRequest(ReplayRunRequest(input_ids=["in-1", "in-2"])).target == "in-1, in-2"
     assert NotedRequest(ReplayArgumentsRequest(input_id="in-1")).target == "in-1"
+
+
+def test_names_that_are_not_there_are_errors(tmp_path: Path) -> None:
+    async def scenario(world: ReplayWorld) -> None:
+        await world.deploy(await world.open(), spec())
+        (app,) = await AppStore(world.failures.store._database).names("main")
+        assert (await world.api.list(ReplayListRequest(app=app, function="f"))).inputs == []
+        with pytest.raises(NotFound, match=rf"no app named '{app}x' was ever run .* did you mean '{app}'"):
+            await world.api.list(ReplayListRequest(app=f"{app}x"))
+        with pytest.raises(NotFound, match=f"app '{app}' has no function 'ff'"):
+            await world.api.list(ReplayListRequest(app=app, function="ff"))
+        # Of an id, and of a function alone, nothing is nothing.
+        for one in (ReplayListRequest(app=new_id("ap")), ReplayListRequest(function="ff")):
+            assert (await world.api.list(one)).inputs == []
+
+    run(tmp_path, scenario)
 
 
 @pytest.mark.parametrize("after", ["x", "1", "1 in-1", f"{'9' * 30} in-01M8P19MQQ5S6SNETSTC8KFPSB"])
