@@ -10,7 +10,7 @@ from wherry._calling.records import FAILED, OPEN, full_name, times_of
 from wherry._connection.client import default_client
 from wherry._screen.pace import amount, took
 from wherry._screen.table import Column, Kind
-from wherry.cli._common import say, tell
+from wherry.cli._common import say, suggested, tell
 from wherry.cli._listing import show_rows
 from wherry.cli._logs import read_logs
 from wherry.cli._records import CALLS, num_open, own_call, state_of
@@ -79,13 +79,14 @@ def show_call(call_id: str, shown: RecordShowResponse, states: Counter[int]) -> 
     say("")
     show_rows(*CALLS.table.columns, rows=wanted[:_INPUTS])
     _show_next(
+        first.environment,
         [
             ("One of them", f"wherry call show {(bad or wanted[0]).input_id}"),
             ("All that failed", f"wherry call list --call {call_id} --failed --limit 0") if bad is not None else None,
             ("Run those again", f"wherry call retry {call_id}") if bad is not None and bad.kept else None,
             ("Cancel it", f"wherry call cancel {call_id}") if num_open(states) else None,
             ("Log", f"wherry call logs {call_id}"),
-        ]
+        ],
     )
 
 
@@ -111,6 +112,7 @@ def show_input(detail: RecordDetail, *, alone: bool) -> None:
     _show_log(record)
     kept = record.kept and record.state in FAILED
     _show_next(
+        record.environment,
         [
             ("Run it again", f"wherry call retry {record.input_id}") if kept else None,
             ("Open it", f"wherry call debug {record.input_id}") if kept else None,
@@ -118,7 +120,7 @@ def show_input(detail: RecordDetail, *, alone: bool) -> None:
             ("The whole call", f"wherry call show {record.call_id}") if not alone else None,
             ("Who called", f"wherry call show {record.parent_input_id}") if record.parent_input_id else None,
             ("Log", f"wherry call logs {record.input_id}"),
-        ]
+        ],
     )
 
 
@@ -210,9 +212,10 @@ def log_request(record: Record, record_id: str, *, tail: int = 0) -> LogReadRequ
     return LogReadRequest(app_id=record.app_id, call_id=own_call(record_id), since_ms=since_ms, tail=tail)
 
 
-def _show_next(lines: list[tuple[str, str] | None]) -> None:
+def _show_next(environment: str, lines: list[tuple[str, str] | None]) -> None:
+    where = suggested(environment)
     wanted = [line for line in lines if line is not None]
     width = max(len(what) for what, _ in wanted) + 1
     say("")
     for what, command in wanted:
-        say(f"{what + ':':{width}} {command}")
+        say(f"{what + ':':{width}} {command}{where}")

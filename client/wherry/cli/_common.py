@@ -39,6 +39,16 @@ def use_environment(environment: str | None) -> None:
         default_client().environment = environment
 
 
+def suggested(environment: str) -> str:
+    """Return what a suggested command ends with: " -e ENV", "" where the command means that environment anyway.
+
+    To be called before `use_environment`, or without it.
+    """
+    own = default_client().environment
+    # Code in a container has but one.
+    return f" -e {environment}" if own and environment and environment != own else ""
+
+
 def use_modal(wanted: bool) -> None:
     """Have `import modal` mean Wherry in this process and its children. Raises UsageError where it can't."""
     if not wanted:

@@ -27,6 +27,7 @@ from wherry.cli._common import (
     NAME_OPTION,
     TIMESTAMPS_OPTION,
     say,
+    suggested,
     use_environment,
     use_modal,
 )
@@ -70,6 +71,7 @@ def run(
         check(detach)
     if is_module:
         check_module(ref)
+    where = suggested(environment) if environment else ""
     use_environment(environment)
     use_modal(modal)
     target = _import(ref)
@@ -82,7 +84,7 @@ def run(
     client.listener.screen = screen = _screen(quiet, verbose, timestamps, interactive, reader)
     try:
         with_app = target.app.run(client=client, detach=detach, environment_name=environment, name=name)
-        value = _run(client, target, args, kwargs, with_app, interactive, reader, detach)
+        value = _run(client, target, args, kwargs, with_app, interactive, reader, _Report(client, detach, where))
     except typer.Exit:
         if reader.is_gone:
             raise typer.Exit(128 + signal.SIGPIPE) from None
@@ -142,9 +144,8 @@ def _run(
     with_app: AppRun[App],
     interactive: bool,
     reader: _Reader,
-    detach: bool,
+    report: "_Report",
 ) -> Any:
-    report = _Report(client, detach)
     try:
         with with_app as app:
             assert app.app_id is not None
@@ -170,11 +171,13 @@ def _run(
 class _Report:
     """What a run says of itself: how long it took, how much it was, where its log is."""
 
-    def __init__(self, client: Client, detach: bool) -> None:
+    def __init__(self, client: Client, detach: bool, where: str) -> None:
         # "": it has not begun.
         self.app_id = ""
         self._client = client
         self._detach = detach
+        # Of commands that it suggests, the environment.
+        self._where = where
         self._began = time.monotonic()
 
     @property
@@ -209,7 +212,7 @@ class _Report:
         if input_id:
             self._screen.step(f"The call that failed: wherry call show {input_id}")
         elif failed:
-            self._screen.step(f"What failed: wherry call list --app {self.app_id} --state failed")
+            self._screen.step(f"What failed: wherry call list --app {self.app_id} --failed{self._where}")
         if self.runs_on:
             *lines, last = self._left()
             for line in lines:

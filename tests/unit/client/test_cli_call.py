@@ -258,6 +258,20 @@ def test_a_call_is_shown_with_its_times_error_and_log(run: Run, capsys: Told, se
     assert (request.app_id, request.call_id, request.tail) == (APP, BAD.call_id, 10)
 
 
+@pytest.mark.parametrize("of", ["one", "many"])
+def test_commands_that_are_suggested_name_another_environment(
+    run: Run, capsys: Told, service: Recorded, of: str
+) -> None:
+    bad = record("B", RecordState.FAILED, kept=True, environment="prod")
+    if of == "many":
+        bad = of_many(1, RecordState.FAILED, kept=True, environment="prod")
+    service.records = [bad]
+    assert run("", "call", "show", bad.call_id) == 0
+    commands = [line for line in capsys.readouterr().out.splitlines() if ": " in line and " wherry call " in line]
+    assert len(commands) > 2
+    assert all(line.endswith(" -e prod") for line in commands), commands
+
+
 def test_a_call_is_shown_to_who_may_not_read_logs(run: Run, capsys: Told, service: Recorded) -> None:
     service.logs = [[exception.PermissionDeniedError("this token may not")]]  # type: ignore[list-item]
     assert run("", "call", "show", BAD.input_id) == 0

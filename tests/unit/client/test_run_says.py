@@ -76,8 +76,16 @@ def test_a_run_that_bore_failures_says_how_to_see_them(run: Run, capsys: Told) -
     assert run(ONE_OF_MANY, "run", "SCRIPT", "--where", "caught") == 0
     *_, how, which, log = capsys.readouterr().err.splitlines()
     assert re.fullmatch(r"wherry: Done in \d\.\d s, 2 calls, 1 failed", how)
-    assert which == "wherry: What failed: wherry call list --app ap-1 --state failed"
+    assert which == "wherry: What failed: wherry call list --app ap-1 --failed"
     assert log == "wherry: Log: wherry app logs ap-1"
+
+
+@pytest.mark.parametrize(("environment", "where"), [("prod", " -e prod"), ("main", "")])
+def test_the_command_it_suggests_names_another_environment(
+    run: Run, capsys: Told, environment: str, where: str
+) -> None:
+    assert run(ONE_OF_MANY, "run", "-e", environment, "SCRIPT", "--where", "caught") == 0
+    assert f"wherry call list --app ap-1 --failed{where}\n" in capsys.readouterr().err
 
 
 def test_a_run_that_fails_by_itself_names_no_call(run: Run, capsys: Told) -> None:
