@@ -115,7 +115,7 @@ def _records(service: Service, functions: list[tuple[str, str, str]], calls: int
         row = (queued, input_id, facts, 0, "", started, ended, container, retries, 0, *sizes, state)
         by_function.setdefault(function_id, []).append(row)
         if state != RecordState.SUCCEEDED:
-            story = recorded.records.story(input_id)
+            story = recorded.records.story(function_id, input_id)
             story.error = "timed out after 300 s" if state == RecordState.TIMEOUT else chance.choice(ERRORS)
             if retries:
                 first = containers[function_id][0]

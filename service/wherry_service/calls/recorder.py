@@ -140,7 +140,7 @@ class Recorder:
             )
         )  # fmt: skip
         if error and self._is_on:
-            self.records.story(item.input_id).error = first_line(error)
+            self.records.story(function_id, item.input_id).error = first_line(error)
 
     def tried(self, item: Input, container: Container[Input], kind: int, error: str) -> None:
         """Hear that an attempt has failed, or was lost with its container, and that there will be another."""
@@ -150,7 +150,7 @@ class Recorder:
         if not self._is_on:
             return
         now_ms = int(time.time() * 1000)
-        attempts = self.records.story(item.input_id).attempts
+        attempts = self.records.story(item.call.function_id, item.input_id).attempts
         if len(attempts) >= MAX_ATTEMPTS:
             # The first one tells most.
             del attempts[1]

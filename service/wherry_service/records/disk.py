@@ -26,8 +26,8 @@ AT_ONCE = 2_000
 # After so many written ones what is too much is forgotten.
 EXPIRE_AFTER = 10_000
 
-Beside = Callable[[str], "tuple[str, Sequence[Attempt]]"]
-"""From an input's id to its error and its earlier attempts."""
+Beside = Callable[[str, str], "tuple[str, Sequence[Attempt]]"]
+"""From a function's id and an input's to its error and its earlier attempts."""
 
 
 class DiskRecords:
@@ -79,7 +79,7 @@ class DiskRecords:
     def _put(self, subject: Subject, plain: PlainRow) -> None:
         if self._settings.max_rows and len(self._waiting) < MAX_WAITING:
             row = Row._make(plain)
-            self._waiting.append(stored(subject, row, *self._beside(row.input_id)))
+            self._waiting.append(stored(subject, row, *self._beside(subject.function_id, row.input_id)))
 
     async def write(self) -> None:
         """Write what waits; what can't be written now is tried again."""

@@ -133,7 +133,7 @@ class RecordReader:
         meant: dict[str, Subject],
         opened: OpenInputs,
         ended: Iterable[tuple[Subject, list[PlainRow]]],
-        told: set[str] | None,
+        told: set[tuple[str, str]] | None,
         most: int | None,
     ) -> Known:
         found: Known = {}
@@ -146,7 +146,7 @@ class RecordReader:
         for subject, rows in (*((meant[one], rows) for one, rows in open_rows.items()), *ended):
             matching = query.matching(rows)
             if told is not None:
-                matching = [row for row in matching if row[1] in told]
+                matching = [row for row in matching if (subject.function_id, row[1]) in told]
             if most is not None and len(matching) > most:
                 # In order, so that the later of two rows of an input is that which is kept.
                 matching = sorted(heapq.nlargest(most, matching), key=lambda row: row[6])
@@ -165,17 +165,13 @@ class RecordReader:
         best = heapq.nlargest(limit, rows, key=lambda one: one[0][:2])
         return [self._found(row, subject, attempts, stored.get(row[1])) for row, subject, attempts in best]
 
-    def _error(self, input_id: str) -> str:
-        story = self._records.known_story(input_id)
-        return story.error if story is not None else ""
-
     def _found(
         self, plain: PlainRow, subject: Subject, before: list[Attempt] | None, stored: StoredRecord | None
     ) -> Found:
         row = Row._make(plain)
-        story = self._records.known_story(row.input_id)
+        story = self._records.known_story(subject.function_id, row.input_id)
         attempts = before if before is not None else list(story.attempts) if story is not None else []
-        error = self._error(row.input_id) or (stored.error if stored is not None else "")
+        error = (story.error if story is not None else "") or (stored.error if stored is not None else "")
         if row.container_id:
             last_error = error if row.ended_ms else ""
             attempts.append(Attempt(row.container_id, row.started_ms, row.ended_ms, row.state, last_error))

@@ -1,6 +1,6 @@
 """The records of all functions in memory, within a bound, and who hears of inputs that have ended."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from wherry_service.records.functions import FunctionRecords
@@ -47,8 +47,8 @@ class CallRecords:
         self._describe = describe
         self._functions: dict[str, FunctionRecords] = {}
         self._count = 0
-        # The oldest first.
-        self._stories: dict[str, Story] = {}
+        # By functions and inputs' ids, since clients choose these and may choose the same. The oldest first.
+        self._stories: dict[tuple[str, str], Story] = {}
         self._listeners: list[Listener] = []
         # Has who tells say what it has gathered.
         self.settle: Callable[[], None] = lambda: None
@@ -86,13 +86,13 @@ class CallRecords:
         for listener in self._listeners:
             listener.ended(function.subject, rows)
 
-    def story(self, input_id: str) -> Story:
-        """Return what an input has beside its row, to be added to."""
-        known = self._stories.get(input_id)
+    def story(self, function_id: str, input_id: str) -> Story:
+        """Return what a function's input has beside its row, to be added to."""
+        known = self._stories.get((function_id, input_id))
         if known is None:
             if len(self._stories) >= MAX_STORIES:
                 del self._stories[next(iter(self._stories))]
-            known = self._stories[input_id] = Story()
+            known = self._stories[function_id, input_id] = Story()
         return known
 
     def hear(self, listener: Listener) -> None:
@@ -123,18 +123,18 @@ class CallRecords:
         self.settle()
         return [one for one in self if one.subject.is_meant(environment, app, function)]
 
-    def known_story(self, input_id: str) -> Story | None:
-        """Return what an input has beside its row, if it has that."""
-        return self._stories.get(input_id)
+    def known_story(self, function_id: str, input_id: str) -> Story | None:
+        """Return what a function's input has beside its row, if it has that."""
+        return self._stories.get((function_id, input_id))
 
-    def beside(self, input_id: str) -> tuple[str, Sequence[Attempt]]:
-        """Return an input's error and its attempts before the last one."""
-        story = self._stories.get(input_id)
+    def beside(self, function_id: str, input_id: str) -> tuple[str, Sequence[Attempt]]:
+        """Return the error of a function's input and its attempts before the last one."""
+        story = self._stories.get((function_id, input_id))
         return (story.error, list(story.attempts)) if story is not None else ("", ())
 
-    def with_error(self, part: str) -> set[str]:
-        """Return the inputs in whose error this is, in whatever case."""
-        return {input_id for input_id, story in self._stories.items() if part in story.error.lower()}
+    def with_error(self, part: str) -> set[tuple[str, str]]:
+        """Return the functions and inputs in whose error this is, in whatever case."""
+        return {key for key, story in self._stories.items() if part in story.error.lower()}
 
     # Environments
 
@@ -158,9 +158,3 @@ class CallRecords:
     def _forget(self, function: FunctionRecords) -> None:
         del self._functions[function.subject.function_id]
         self._count -= len(function.ended)
-
-
-def errors_of(records: CallRecords, input_ids: Iterable[str]) -> dict[str, str]:
-    """Return the first lines of inputs' errors, of those that have any."""
-    found = ((input_id, records.known_story(input_id)) for input_id in input_ids)
-    return {input_id: story.error for input_id, story in found if story is not None and story.error}

@@ -118,7 +118,7 @@ class CallRecordStore:
 
     async def put(self, rows: Sequence[StoredRecord]) -> None:
         """Write records, in place of earlier ones of the same inputs; not over those of other environments."""
-        values = list({row.input_id: row for row in rows}.values())
+        values = list({(row.environment, row.input_id): row for row in rows}.values())
 
         def work(connection: sa.Connection) -> None:
             # As the driver takes them: through SQLAlchemy they would cost spawned calls a third more.

@@ -200,8 +200,8 @@ def test_memory_is_bounded_for_each_function_and_in_all(monkeypatch: pytest.Monk
         assert sum(len(one.ended) for one in records) == len(records) <= 50
     assert [one.subject.function_id for one in records] == ["fu-4", "fu-5", "fu-6", "fu-7"]
     for number in range(5):
-        records.story(f"in-{number}").error = "x"
-    assert [number for number in range(5) if records.known_story(f"in-{number}") is not None] == [2, 3, 4]
+        records.story("fu-1", f"in-{number}").error = "x"
+    assert [number for number in range(5) if records.known_story("fu-1", f"in-{number}") is not None] == [2, 3, 4]
 
 
 def test_an_error_is_a_line_of_some_length() -> None:

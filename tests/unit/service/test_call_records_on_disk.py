@@ -54,7 +54,7 @@ class Life:
         ]
         if state == RecordState.FAILED:
             for row in rows:
-                story = self.records.story(row[1])
+                story = self.records.story(function_id, row[1])
                 story.error, story.attempts = "ValueError: 100 % no", [Attempt("co-0", 1, 2, state, "before")]
         self.records.add(function, rows, at_ms + 1)
         return [row[1] for row in rows]
@@ -197,7 +197,7 @@ def test_any_text_can_be_written_and_a_later_end_replaces_an_earlier_one(disk: D
     async def scenario(life: Callable[..., Life]) -> None:
         one = life()
         (input_id,) = one.end(state=RecordState.FAILED)
-        story = one.records.story(input_id)
+        story = one.records.story("fu-1", input_id)
         story.error, story.attempts = "NUL \0 and half \ud800 of a pair", [Attempt("co-0", 1, 2, 5, "\0 \ud800")]
         one.disk._waiting.clear()
         (row,) = one.records.function("fu-1").ended
@@ -231,6 +231,7 @@ def test_an_id_that_another_environment_uses_again_shows_and_changes_nothing(dis
         (same_call,) = one.end(state=RecordState.FAILED, function_id="mine.f", call_id=call_id, at_ms=START_MS + 9)
         one.records.add(other, [again], START_MS + 10)
         await one.disk.write()
+        mine = ("mine", "", "")
         # In this life by what memory has, in the next by the disk alone.
         for now in (one, life(describe=of_environments)):
             for record_id in (input_id, call_id):
@@ -238,9 +239,29 @@ def test_an_id_that_another_environment_uses_again_shows_and_changes_nothing(dis
                 found, counts = await now.reader.find(record_id, 10)
                 assert [(rec.subject.environment, rec.row.input_id) for rec in found] == [("theirs", input_id)]
                 assert counts == {RecordState.FAILED: 1}
+            # Nor has the other its error: neither shown nor found by it.
+            assert all(
+                rec.row.input_id != input_id for rec in (await now.reader.select(*mine, Query(search="100 %")))[0]
+            )
+            told = (await now.reader.select(*mine, Query()))[0]
+            assert [(rec.error, rec.attempts[:-1]) for rec in told if rec.row.input_id == input_id] in ([("", [])], [])
             found, _ = await now.reader.select("theirs", "", "", Query())
             assert [(rec.row.input_id, rec.row.state) for rec in found] == [(input_id, RecordState.FAILED)]
             assert await now.reader.environment_of(same_call) == "mine"
+
+    lives(disk, scenario)
+
+
+def test_rows_of_one_id_that_are_written_together_do_not_replace_each_other(disk: Disk) -> None:
+    async def scenario(life: Callable[..., Life]) -> None:
+        one = life(describe=of_environments)
+        (input_id,) = one.end(kind=CallKind.SPAWN, function_id="theirs.f")
+        (row,) = one.records.function("theirs.f").ended
+        one.records.function("mine.f").subject.has_durable = True
+        one.records.add(one.records.function("mine.f"), [(*row[:12], RecordState.LOST)], START_MS + 10)
+        await one.disk.write()
+        (found,) = (await life(describe=of_environments).reader.select("theirs", "", "", Query()))[0]
+        assert (found.row.input_id, found.row.state) == (input_id, RecordState.SUCCEEDED)
 
     lives(disk, scenario)
 
