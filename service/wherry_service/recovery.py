@@ -65,6 +65,7 @@ class Recovery:
         await self._work.sandboxes.restore()
         items = restored(await self._work.calls.open_inputs(), await self._work.schedules.open_calls())
         self._work.journal.restore(items)
+        await self._work.recorded.begin()
         if apps.register.num_endpoints:
             try:
                 await self._published.ingress.ready()

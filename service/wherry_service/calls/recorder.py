@@ -29,8 +29,8 @@ class Recorder:
 
     def __init__(self, records: CallRecords, version_of: VersionOf, line: Line) -> None:
         self.records = records
-        self._version_of = version_of
-        self._line = line
+        self.version_of = version_of
+        self.line = line
         # The last failure that many may share, and its line.
         self._last: tuple[Failure | None, str] = (None, "")
         self._is_on = records.settings.keep > 0
@@ -124,7 +124,7 @@ class Recorder:
         subject = self.records.function(function_id).subject
         if not error:
             if self._last[0] is not failure:
-                self._last = (failure, self._line(subject.app_id, failure))
+                self._last = (failure, self.line(subject.app_id, failure))
             error = self._last[1]
         if not self._failed:
             asyncio.get_running_loop().call_soon(self._tell_failed)
@@ -197,7 +197,7 @@ class Recorder:
     def _facts_now(self, call: Call) -> Facts:
         kind = CallKind.SCHEDULE if call.scheduled else call.kind
         # A parent's id is the client's word.
-        return call.call_id, kind, call.parent_input_id[:_MAX_ID], self._version_of(call.function_id)
+        return call.call_id, kind, call.parent_input_id[:_MAX_ID], self.version_of(call.function_id)
 
     # What has not ended
 
