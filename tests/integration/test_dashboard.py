@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from websockets.sync.client import connect
@@ -205,6 +205,15 @@ def test_a_cookie_that_an_app_has_set_beside_ours_signs_nobody_in(browser: Brows
     thief = Browser(browser.service).sign_in()
     assert browser.get("/", Cookie=f"{name}={value}; {name}={next(iter(thief.cookies.values()))}").status == 303
     assert browser.get("/", Cookie=f"other={value}; {name}=").status == 303
+
+
+@pytest.mark.parametrize("path", ["//evil.example/login", "///evil.example/apps", "/\\evil.example"])
+def test_no_path_leads_to_another_host(browser: Browser, path: str) -> None:
+    answer = browser.get(path, Sec_Fetch_Site="cross-site")
+    assert (answer.status, re.findall(r"url=([^\"]*)", answer.text)) == (200, ["/" + quote(path.lstrip("/"))])
+    browser.sign_in()
+    led = browser.get("/login?next=" + quote(path, safe=""))
+    assert (led.status, led.headers["location"]) == (303, "/")
 
 
 def test_only_the_own_host_name_and_plain_addresses_have_pages(browser: Browser) -> None:

@@ -170,7 +170,7 @@ class Dashboard:
 
     async def _login(self, request: Request) -> Response:
         then = request.query.get("next", "")
-        # A path of ours, and nothing that a browser takes for another host.
+        # A path of ours: `address` makes nothing of it that a browser takes for another host.
         then = then if then.startswith("/") and not then.startswith(("//", "/\\")) else "/"
         if request.method == "POST":
             form = await request.form()
@@ -183,7 +183,7 @@ class Dashboard:
             said = "This link was used already, or is older than a minute. `wherry dashboard` gives another."
             return signed_in or self._login_page(request, said, 403)
         if self._entry.find(request) is not None:
-            return led_to(address(request.place.prefix, then))
+            return led_to(request.place.prefix, then)
         return self._login_page(request, "", 200)
 
     def _login_page(self, request: Request, problem: str, status: int) -> Response:
@@ -198,7 +198,7 @@ class Dashboard:
         if request.method not in ("GET", "HEAD") or request.header(b"sec-fetch-dest") in ("empty", "iframe"):
             raise WebError(401, "Sign in first: run `wherry dashboard`.")
         then = {} if request.path == "/" else {"next": request.path}
-        return led_to(address(request.place.prefix, "/login", then))
+        return led_to(request.place.prefix, "/login", then)
 
     # Pages
 
@@ -267,7 +267,7 @@ class Dashboard:
             if len(self._said) > MAX_SAID:
                 self._said.clear()
             self._said[found.session.key] = done.said
-        return led_to(request.place.prefix + done.path)
+        return led_to(request.place.prefix, done.path)
 
     # Answers
 

@@ -135,9 +135,13 @@ def fields_of(text: bytes) -> dict[str, str]:
 
 
 def address(prefix: str, path: str, query: dict[str, str] | None = None) -> str:
-    """Return the address of a page below a prefix."""
+    """Return the address of a page below a prefix: one of this host's, whatever the path is."""
     kept = {key: value for key, value in (query or {}).items() if value}
-    return prefix + quote(path, safe="/-._~") + (f"?{urlencode(kept)}" if kept else "")
+    there = prefix + quote(path, safe="/-._~")
+    if there.startswith("//"):
+        # To a browser what follows two slashes is another host.
+        there = "/" + there.lstrip("/")
+    return there + (f"?{urlencode(kept)}" if kept else "")
 
 
 def as_json(value: Any, status: int = 200) -> Response:
@@ -145,9 +149,9 @@ def as_json(value: Any, status: int = 200) -> Response:
     return Response(json.dumps(value, separators=(",", ":")).encode(), status, "application/json")
 
 
-def led_to(location: str, status: int = 303) -> Response:
-    """Lead to another page."""
-    return Response(b"", status, headers=[(b"location", location.encode("latin-1", "replace"))])
+def led_to(prefix: str, path: str, query: dict[str, str] | None = None) -> Response:
+    """Lead to another page below the prefix."""
+    return Response(b"", 303, headers=[(b"location", address(prefix, path, query).encode())])
 
 
 def phrase(status: int) -> str:

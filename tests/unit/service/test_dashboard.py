@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
@@ -19,7 +20,7 @@ from wherry_service.ui.assets import Assets
 from wherry_service.ui.page import Page, Routes
 from wherry_service.ui.settings import UiSettings
 from wherry_service.ui.stream import event
-from wherry_service.ui.web import WebError
+from wherry_service.ui.web import WebError, address, led_to
 
 
 async def _nothing() -> None:
@@ -210,3 +211,16 @@ def test_words() -> None:
     assert [words.size(value) for value in (0, 1023, 1536, 5 << 30)] == ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]
     assert (words.moment(0), words.moment(1000)) == ("–", "1970-01-01 00:00:01")
     assert (words.counted(1, "call"), words.counted(2000, "call")) == ("1 call", "2,000 calls")
+@pytest.mark.parametrize("path", ["//evil.example/login", "///evil.example", "/\\evil.example", "//\\evil.example"])
+def test_an_address_is_of_this_host_whatever_its_path(path: str) -> None:
+    for made in (address("", path, {"a": "b"}), led_to("", path).headers[0][1].decode()):
+        assert urljoin("http://wherry.localhost/", made).startswith("http://wherry.localhost/")
+        assert made[:1] == "/"
+        assert made[1:2] not in ("/", "\\")
+    assert address("/.wherry/ui", path).startswith("/.wherry/ui/")
+
+
+def test_nobody_is_led_to_a_line_of_their_own() -> None:
+    assert led_to("", "/x\r\nset-cookie: a=b").headers == [(b"location", b"/x%0D%0Aset-cookie%3A%20a%3Db")]
+
+
