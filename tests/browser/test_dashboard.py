@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.browser.chromium import Chromium, Tab, chromium
-from tests.fakes.running_service import Running, running_service
+from tests.fakes.running_service import STRANGER, Running, running_service
+from tests.waiting import wait_until
 from wherry_proto.messages import AppOpenRequest, EnvironmentCreateRequest, TokenCreateRequest
 
 AXE = Path(__file__).parents[2] / ".dev/browser/axe.min.js"
@@ -219,3 +220,40 @@ def test_by_keyboard_alone(service: Running, tab: Tab) -> None:
     assert outline == "solid"
     tab.ask("Input.dispatchKeyEvent", type="keyDown", key="Enter", code="Enter", windowsVirtualKeyCode=13, text="\r")
     tab.wait("location.pathname === '/calls'", "the page of calls is open")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Cross-Origin-Opener-Policy": "same-origin"},
+        {"Cross-Origin-Opener-Policy": "same-origin-allow-popups"},
+        {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"},
+    ],
+)
+def test_an_apps_page_at_the_same_address_gets_nothing_of_a_window_it_opens(headers: dict[str, str]) -> None:
+    """At an address it is of the same origin, and the dashboard is signed in there."""
+    stranger = json.dumps({"content-type": "text/html", **headers})
+    with running_service(WHERRY_TEST_STRANGER=stranger) as running, chromium() as found:
+        tab = found.tab()
+        tab.open(running.link().plain_url)
+        tab.wait("location.pathname === '/.wherry/ui/'", "one is signed in")
+        plain = str(tab.run("location.origin"))
+        tab.open(plain + STRANGER)
+        tab.wait("document.title === 'stranger'", "the app's page is open")
+
+        def shown() -> int:
+            infos = tab.ask("Target.getTargets")["result"]["targetInfos"]
+            return sum(one["url"] == f"{plain}/.wherry/ui/" and "Home" in one["title"] for one in infos)
+
+        for number, first in enumerate(("/.wherry/ui/", "about:blank", STRANGER), 1):
+            tab.ask("Runtime.evaluate", expression=f"opened = window.open('{first}'); 0", userGesture=True)
+            assert tab.run("opened !== null")
+            if number > 1:
+                tab.wait(f"opened.location.href.endsWith('{first}')", "it holds the window")
+                tab.run("opened.location = '/.wherry/ui/'; 0")
+            wait_until(lambda number=number: shown() == number, "the dashboard is open")
+            tab.wait("opened.closed", "the page has lost the window")
+            read = "(() => { try { return opened.document.documentElement.innerHTML } catch { return '' } })()"
+            assert "wherry_page" not in str(tab.run(read))
+        tab.close()

@@ -4,6 +4,7 @@ All of it is the real one but for the containers, so that pages are tested witho
 """
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 from tests.fakes.engine import FakeEngine
 from tests.waiting import wait_until
@@ -21,9 +24,12 @@ from wherry._connection.transport.frames import FramesTransport
 from wherry._connection.transport.transport import Transport
 from wherry_proto.messages import DashboardLink, DashboardLinkRequest
 from wherry_service import settings
+from wherry_service.ingress.answers import Answer
 from wherry_service.server import Service
 
 ROOT = Path(__file__).parents[2]
+# Where a page of an app answers by path, if a test has one.
+STRANGER = "/wherry--stranger/"
 
 
 class Running:
@@ -119,7 +125,29 @@ async def _main(state_dir: Path) -> None:
     # Whole at once: the test looks for the file.
     (state_dir / "port.new").write_text(str(ingress.site.port))
     (state_dir / "port.new").rename(state_dir / "port")
-    await serving
+    with _stranger(os.environ.get("WHERRY_TEST_STRANGER", "")):
+        await serving
+
+
+@contextmanager
+def _stranger(headers: str) -> Iterator[None]:
+    """Answer at `STRANGER` as an app does, with a page that has these headers (JSON); "": no such page."""
+    from wherry_service.ingress.router import WebRouter
+
+    found = WebRouter._own
+
+    async def own(self: WebRouter, scope: dict[str, Any], host: str) -> Answer:
+        if scope["path"] != STRANGER:
+            return await found(self, scope, host)
+        answer = Answer(200, "<!doctype html><title>stranger</title>")
+        answer.headers = [(name.encode(), value.encode()) for name, value in json.loads(headers).items()]
+        return answer
+
+    if not headers:
+        yield
+        return
+    with patch.object(WebRouter, "_own", own):
+        yield
 
 
 async def _print_at_will(service: Service, path: Path) -> None:

@@ -237,6 +237,8 @@ def test_at_an_address_apps_have_the_same_origin_and_get_nothing(service: Runnin
     # Browsers that do not say who asks.
     assert browser.get("/", Sec_Fetch_Site="", Sec_Fetch_Mode="", Sec_Fetch_Dest="").status == 403
     assert browser.get("/", X_Wherry_Page=browser.proof, Sec_Fetch_Mode="cors", Sec_Fetch_Dest="empty").status == 200
+    # What cuts our page off from a page of an app that opens it is said there too.
+    assert browser.get("/").headers["cross-origin-opener-policy"] == "same-origin"
     link = service.link()
     answer = browser.get("/login?" + urlsplit(link.plain_url).query)
     # Apps by path are not sent it.

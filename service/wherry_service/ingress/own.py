@@ -15,6 +15,21 @@ PEER = "wherry.peer"
 # Where there are no names: "/.wherry/NAME" is in front of the path.
 FOLDER = "/.wherry/"
 
+# What no endpoint says at an origin that it shares with our pages.
+_WITHHELD = frozenset(
+    (
+        # Its service worker would serve them.
+        b"service-worker-allowed",
+        # Ours is "same-origin": a page that opens ours is cut off from it because it has none. With the same one it
+        # would hold the window, and read it.
+        b"cross-origin-opener-policy",
+        b"cross-origin-opener-policy-report-only",
+        # Browsers would report what all pages of the origin ask for: addresses of streams have the page's proof.
+        b"nel",
+        b"report-to",
+    )
+)
+
 
 class Mount(NamedTuple):
     """An app, its name in paths, and where it answers at the service's own host: "/v1", or "" for all of it."""
@@ -98,12 +113,12 @@ def is_plain(host: str, domain: str) -> bool:
 def sheltered(send: Any) -> Any:
     """Return what sends an endpoint's response where it has its origin in common with the service's own pages.
 
-    It may not say that its service worker is to serve these.
+    It may not say what would give it these: see `_WITHHELD`.
     """
 
     async def send_less(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            headers = [row for row in message.get("headers", ()) if row[0].lower() != b"service-worker-allowed"]
+            headers = [row for row in message.get("headers", ()) if row[0].strip().lower() not in _WITHHELD]
             message = {**message, "headers": headers}
         await send(message)
 

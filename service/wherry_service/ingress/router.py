@@ -84,6 +84,8 @@ class WebRouter:
         host = host_of(scope)
         if await self._apart(scope, receive, send, host):
             return
+        # What our own pages answer keeps all that it says: it is what cuts them off from the others there.
+        whole = send
         if is_plain(host, self._endpoints.site.domain):
             send = sheltered(send)
         if (tunnel := self._tunnels.find(scope, host)) is not None:
@@ -93,7 +95,7 @@ class WebRouter:
         if found is None:
             if (page := self._pages.find(scope, host, self._peer(scope))) is not None:
                 app, scope = page
-                await app(scope, receive, send)
+                await app(scope, receive, whole)
                 return
             await (await self._own(scope, host)).send(send)
             return

@@ -82,13 +82,24 @@ def test_no_app_can_claim_the_name_of_the_pages() -> None:
     assert [is_plain(host, site.domain) for host in hosts] == [True] * 4 + [False] * 3
 
 
-def test_an_endpoints_service_worker_does_not_serve_our_pages() -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"Service-Worker-Allowed",
+        b"Cross-Origin-Opener-Policy",
+        b"cross-origin-opener-policy ",
+        b"Cross-Origin-Opener-Policy-Report-Only",
+        b"NEL",
+        b"Report-To",
+    ],
+)
+def test_an_endpoint_says_nothing_that_gives_it_our_pages(name: bytes) -> None:
     sent: list[Any] = []
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    headers = [(b"content-type", b"text/javascript"), (b"Service-Worker-Allowed", b"/")]
+    headers = [(b"content-type", b"text/javascript"), (name, b"/")]
     asyncio.run(sheltered(send)({"type": "http.response.start", "status": 200, "headers": headers}))
     assert sent == [{"type": "http.response.start", "status": 200, "headers": headers[:1]}]
 
@@ -201,16 +212,6 @@ def test_paths_of_pages() -> None:
     assert found[1] == {"name": "v.1", "path": "a/b c"}
 
 
-def test_events_keep_their_lines_apart() -> None:
-    assert event("x", "a\r\n\nevent: evil") == b"event: x\ndata: a\ndata: \ndata: event: evil\n\n"
-
-
-def test_words() -> None:
-    said = [words.seconds(value) for value in (None, 0, 0.0004, 0.012, 1.25, 59.9, 200, 7500, 3 * 86400 + 4 * 3600)]
-    assert said == ["–", "0 ms", "0.4 ms", "12 ms", "1.2 s", "59.9 s", "3 min 20 s", "2 h 5 min", "3 d 4 h"]
-    assert [words.size(value) for value in (0, 1023, 1536, 5 << 30)] == ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]
-    assert (words.moment(0), words.moment(1000)) == ("–", "1970-01-01 00:00:01")
-    assert (words.counted(1, "call"), words.counted(2000, "call")) == ("1 call", "2,000 calls")
 @pytest.mark.parametrize("path", ["//evil.example/login", "///evil.example", "/\\evil.example", "//\\evil.example"])
 def test_an_address_is_of_this_host_whatever_its_path(path: str) -> None:
     for made in (address("", path, {"a": "b"}), led_to("", path).headers[0][1].decode()):
@@ -224,3 +225,13 @@ def test_nobody_is_led_to_a_line_of_their_own() -> None:
     assert led_to("", "/x\r\nset-cookie: a=b").headers == [(b"location", b"/x%0D%0Aset-cookie%3A%20a%3Db")]
 
 
+def test_events_keep_their_lines_apart() -> None:
+    assert event("x", "a\r\n\nevent: evil") == b"event: x\ndata: a\ndata: \ndata: event: evil\n\n"
+
+
+def test_words() -> None:
+    said = [words.seconds(value) for value in (None, 0, 0.0004, 0.012, 1.25, 59.9, 200, 7500, 3 * 86400 + 4 * 3600)]
+    assert said == ["–", "0 ms", "0.4 ms", "12 ms", "1.2 s", "59.9 s", "3 min 20 s", "2 h 5 min", "3 d 4 h"]
+    assert [words.size(value) for value in (0, 1023, 1536, 5 << 30)] == ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]
+    assert (words.moment(0), words.moment(1000)) == ("–", "1970-01-01 00:00:01")
+    assert (words.counted(1, "call"), words.counted(2000, "call")) == ("1 call", "2,000 calls")
