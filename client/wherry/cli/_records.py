@@ -125,8 +125,10 @@ def split_method(app: str, function: str, environment: str | None) -> tuple[str,
     if method and not owner.startswith("fu-"):
         own_app, name = named(app, function, environment)
         request = RecordListRequest(environment=environment or default_client().environment, app=own_app, function=name)
-        if list(Records(default_client(), request, 1)):
-            return function, ""
+        # The service knows names of functions, and takes that of a method for a slip.
+        with contextlib.suppress(NotFoundError):
+            if list(Records(default_client(), request, 1)):
+                return function, ""
     return owner, method
 
 

@@ -18,6 +18,7 @@ from wherry_proto.messages import (
     RecordAttempt,
     RecordDetail,
     RecordListRequest,
+    RecordListResponse,
     RecordState,
     Stream,
 )
@@ -132,6 +133,23 @@ def test_calls_are_chosen(
     ]
     assert run("", "call", "list", "-q", *words) == 0
     assert [one[13] for one in capsys.readouterr().out.split()] == list(found)
+
+
+def test_a_method_is_no_name_of_a_function_that_the_service_misses(
+    run: Run, capsys: Told, service: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = service._records_list
+
+    def checked(request: RecordListRequest) -> RecordListResponse:
+        if (answer := listed(request)).records:
+            return answer
+        raise exception.NotFoundError(f"app 'shop' has no function {request.function!r}")
+
+    monkeypatch.setattr(service, "_records_list", checked)
+    assert run("", "call", "list", "-q", "--function", "shop/price.up") == 0
+    assert capsys.readouterr().out.split() == [service.records[3].input_id]
+    assert run("", "call", "list", "-q", "--function", "shop/prize.up") == 1
+    assert "app 'shop' has no function 'prize'" in capsys.readouterr().err
 
 
 def _whole(given: str, environment: str | None = None, *, prefix: str) -> str:
