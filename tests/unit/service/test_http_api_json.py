@@ -1,6 +1,7 @@
 """JSON as the HTTP API lets it in, and results on their way out."""
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -160,6 +161,24 @@ def test_a_key_that_is_there_twice_is_found_in_one_pass() -> None:
     names = ",".join(f'"{i}":0' for i in range(100_000))
     with pytest.raises(ValueError, match="'99999' twice"):
         parse(f'{{{names},"99999":1}}'.encode())
+
+
+def test_no_garbage_is_looked_for_while_a_text_is_read() -> None:
+    passes: list[str] = []
+
+    def heard(phase: str, info: dict[str, int]) -> None:
+        passes.append(phase)
+
+    gc.callbacks.append(heard)
+    try:
+        parse(b"[" + b"[]," * 100_000 + b"[]]")
+        assert len(passes) < 20
+    finally:
+        gc.callbacks.remove(heard)
+    assert gc.isenabled()
+    with pytest.raises(ValueError, match="no JSON"):
+        parse(b"[")
+    assert gc.isenabled()
 
 
 def test_arguments_are_passed_on_as_they_came() -> None:
