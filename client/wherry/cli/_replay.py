@@ -60,9 +60,9 @@ def retry(
     chosen = any((app, function, since, until, error))
     if bool(calls) == chosen:
         raise UsageError("say which failed inputs: their ids, or --app, --function, --since, --until, --error")
+    missing: list[ReplayedInput] = []
     if calls:
-        # An input and its call may both be named.
-        found = list({one.input_id: one for given in calls for one in _of_id(client, given, environment)}.values())
+        found, missing = _of_ids(client, calls, environment)
     else:
         since_ms, until_ms = span_of(since, until, "nothing failed")
         own_app, name = named(app, function, environment)
@@ -77,11 +77,13 @@ def retry(
         # The oldest first, as they were called.
         found = list(kept(client, request))[::-1]
     if dry_run:
-        _show_chosen(found, as_json)
+        _show_chosen(found, missing, as_json)
+        if missing:
+            raise typer.Exit(1)
         return
     if len(found) > MANY:
         confirm(f"Run {len(found)} failed inputs again, on the {_words(version)}?", yes)
-    replayed = list(run_again(client, [one.input_id for one in found], number))
+    replayed = [*missing, *run_again(client, [one.input_id for one in found], number)]
     names = {one.input_id: _name(one) for one in found}
     if as_json:
         show_json([_described(one, names) for one in replayed])
@@ -133,6 +135,24 @@ def debug(
     raise typer.Exit(result)
 
 
+def _of_ids(client: Client, calls: list[str], environment: str | None) -> tuple[list[KeptInput], list[ReplayedInput]]:
+    """Return what is kept of inputs and calls, each once, and of which of them nothing is, with the reason.
+
+    Raises NotFoundError where one alone is named of which nothing is kept.
+    """
+    # An input and its call may both be named.
+    found: dict[str, KeptInput] = {}
+    missing: list[ReplayedInput] = []
+    for given in dict.fromkeys(calls):
+        try:
+            found.update((one.input_id, one) for one in _of_id(client, given, environment))
+        except NotFoundError as error:
+            if len(calls) == 1:
+                raise
+            missing.append(ReplayedInput(input_id=given, problem=str(error)))
+    return list(found.values()), missing
+
+
 def _of_id(client: Client, given: str, environment: str | None) -> list[KeptInput]:
     """Return what is kept of an input or a call; raise NotFoundError where nothing is."""
     given = call_id_of(given, environment, acts=True)
@@ -165,17 +185,18 @@ def _words(version: str) -> str:
     return "newest version" if version == "newest" else "version that failed"
 
 
-def _show_chosen(found: list[KeptInput], as_json: bool) -> None:
+def _show_chosen(found: list[KeptInput], missing: list[ReplayedInput], as_json: bool) -> None:
     if as_json:
-        show_json(
-            [
-                {"input_id": one.input_id, "call_id": one.call_id, "function": _name(one), "error": one.error}
-                for one in found
-            ]
-        )
+        chosen: list[dict[str, Any]] = [
+            {"input_id": one.input_id, "call_id": one.call_id, "function": _name(one), "error": one.error}
+            for one in found
+        ]
+        show_json(chosen + [{"input_id": one.input_id, "problem": one.problem} for one in missing])
         return
-    for one in found:
-        say(f"{one.input_id}  {_name(one)}  {one.error}")
+    for one in missing:
+        tell(f"{one.input_id} would not run again: {one.problem}")
+    for kept_one in found:
+        say(f"{kept_one.input_id}  {_name(kept_one)}  {kept_one.error}")
     tell(f"{counted(len(found), 'failed input')} would run again.")
 
 

@@ -142,6 +142,34 @@ def test_one_that_is_named_twice_runs_again_once(run: Run, capsys: Told, service
     assert service.asked("Replays.Run").input_ids == [A.input_id, B.input_id]
 
 
+def test_what_is_not_kept_does_not_keep_the_others_from_running(run: Run, capsys: Told, service: Replayable) -> None:
+    good = kept("Z")
+    for gone in (good.input_id, good.call_id):
+        assert run("", "call", "retry", gone, A.input_id, A.call_id) == 1
+        out, err = capsys.readouterr()
+        assert out == f"{A.input_id} of shop/price runs again: {again(A)}\n"
+        assert f"{gone} does not run again: no failed input {gone} is kept: it has not failed" in err
+        assert service.asked("Replays.Run").input_ids == [A.input_id]
+    assert run("", "call", "retry", A.input_id, good.input_id, "--json") == 1
+    shown = {one["input_id"]: one for one in json.loads(capsys.readouterr().out)}
+    assert (shown[A.input_id]["call_id"], shown[A.input_id]["problem"]) == (again(A), None)
+    assert "is kept" in shown[good.input_id]["problem"]
+
+
+def test_a_dry_run_says_what_would_not_run(run: Run, capsys: Told, service: Replayable) -> None:
+    good = kept("Z").input_id
+    assert run("", "call", "retry", "--dry-run", good, A.input_id) == 1
+    out, err = capsys.readouterr()
+    assert out == f"{A.input_id}  shop/price  ValueError: row 17\n"
+    assert f"{good} would not run again: no failed input" in err
+    assert "1 failed input would run again" in err
+    assert run("", "call", "retry", "--dry-run", "--json", good, A.input_id) == 1
+    assert ["problem" in one for one in json.loads(capsys.readouterr().out)] == [False, True]
+    assert run("", "call", "retry", good, kept("Y").input_id) == 1
+    assert "Nothing runs again." in capsys.readouterr().err
+    assert not [name for name, _ in service.requests if name == "Replays.Run"]
+
+
 def test_more_than_a_few_are_asked_about(run: Run, capsys: Told, service: Replayable) -> None:
     service.inputs = [kept(f"N{number:02}") for number in range(11)]
     assert run("", "call", "retry", "--app", "shop") == 1
