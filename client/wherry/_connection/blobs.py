@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 from wherry._base.ids import new_id
 from wherry._connection import pickling
@@ -24,9 +24,18 @@ from wherry_proto.messages import (
     Payload,
 )
 
+T = TypeVar("T")
+
 CHUNK = 1 << 20
 # Transfers of so many bytes are shown.
 SHOWN_FROM = 8 << 20
+
+
+class Persist(Protocol):
+    """Does something that needs the service (`Client.persist`)."""
+
+    def __call__(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns; if the service ends and comes back, it is called again."""
 
 
 class Blobs:
@@ -37,8 +46,11 @@ class Blobs:
         transport: Transport,
         handover_dir: Path | None,
         transfer: Callable[[str, int], Transfer] = lambda what, size: NoProgress(),
+        persist: "Persist" = lambda work: work(),
     ) -> None:
         self._transport = transport
+        # Does what it is given from the beginning again where the service goes in the middle, and comes back.
+        self._persist = persist
         # What shows a large value on its way.
         self._transfer = transfer
         # None: the service is on another machine.
@@ -49,11 +61,11 @@ class Blobs:
 
     def put(self, write: Callable[[BinaryIO], None]) -> Payload:
         """Store what `write` puts into the file it is given."""
-        blob_id = new_id("bl")
         if self._handover_dir is not None:
+            blob_id = new_id("bl")
             size = self._hand_over(self._handover_dir, blob_id, write)
         else:
-            size = self._send(blob_id, write)
+            blob_id, size = self._send(write)
         return Payload(format=Format.PICKLE, blob_id=blob_id, size=size)
 
     def put_bytes(self, data: bytes) -> Payload:
@@ -71,7 +83,11 @@ class Blobs:
 
         Raises InvalidError where they have another.
         """
-        self._transport.upload("Blobs.Put", _chunks(blob_id, file, size, report))
+
+        def send(_: str) -> Iterator[BlobChunk]:
+            return _chunks(blob_id, file, size, report)
+
+        self._upload(file, send)
 
     def load(self, payload: Payload) -> Any:
         """Return the value that a payload holds, None where it holds none.
@@ -112,13 +128,19 @@ class Blobs:
             location = cast("BlobLocation", self._transport.call("Blobs.Locate", request))
             with open(location.path, "rb") as file:
                 return load_here(file)
-        with tempfile.TemporaryFile() as file, self._shown("Fetching a value", payload.size) as report:
-            for chunk in self._transport.stream("Blobs.Get", request):
-                data = cast("BlobChunk", chunk).data
-                file.write(data)
-                report(len(data))
-            file.seek(0)
-            return load_fetched(cast("BinaryIO", file))
+        with tempfile.TemporaryFile() as copy, self._shown("Fetching a value", payload.size) as report:
+
+            def fetch() -> None:
+                copy.seek(0)
+                copy.truncate()
+                for chunk in self._transport.stream("Blobs.Get", request):
+                    data = cast("BlobChunk", chunk).data
+                    copy.write(data)
+                    report(len(data))
+
+            self._persist(fetch)
+            copy.seek(0)
+            return load_fetched(cast("BinaryIO", copy))
 
     def _hand_over(self, folder: Path, blob_id: str, write: Callable[[BinaryIO], None]) -> int:
         path = folder / blob_id
@@ -135,15 +157,25 @@ class Blobs:
             raise
         return size
 
-    def _send(self, blob_id: str, write: Callable[[BinaryIO], None]) -> int:
-        with tempfile.TemporaryFile() as file:
-            write(cast("BinaryIO", file))
+    def _send(self, write: Callable[[BinaryIO], None]) -> tuple[str, int]:
+        with tempfile.TemporaryFile() as opened:
+            file = cast("BinaryIO", opened)
+            write(file)
             size = file.tell()
             file.seek(0)
             with self._shown("Sending a value", size) as report:
-                chunks = _chunks(blob_id, cast("BinaryIO", file), report=report)
-                info = cast("BlobInfo", self._transport.upload("Blobs.Put", chunks))
-        return info.size
+                info = self._upload(file, lambda blob_id: _chunks(blob_id, file, report=report))
+        return info.blob_id, info.size
+
+    def _upload(self, file: BinaryIO, chunks: Callable[[str], Iterator[BlobChunk]]) -> BlobInfo:
+        """Send a file; where the service goes meanwhile, from where it began again, under a new id."""
+        begin = file.tell()
+
+        def send() -> BlobInfo:
+            file.seek(begin)
+            return cast("BlobInfo", self._transport.upload("Blobs.Put", chunks(new_id("bl"))))
+
+        return self._persist(send)
 
     @contextlib.contextmanager
     def _shown(self, what: str, size: int) -> Iterator[Callable[[int], None]]:

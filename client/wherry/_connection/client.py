@@ -236,7 +236,7 @@ class Client:
             with self._lock:
                 if self._blobs is None:
                     info = self.info()
-                    self._blobs = Blobs(_Retrying(self), handover_dir(info.handover_dir), self._transfer)
+                    self._blobs = Blobs(_Retrying(self), handover_dir(info.handover_dir), self._transfer, self.persist)
         return self._blobs
 
     def _transfer(self, what: str, size: int) -> "Transfer":
