@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import tenacity
 
 from wherry_service.engines.docker_body import create_body
-from wherry_service.engines.docker_connection import DockerConnection
+from wherry_service.engines.docker_connection import TIMEOUT_S, DockerConnection
 from wherry_service.engines.docker_exec import open_exec
 from wherry_service.engines.docker_files import copy_image, save_directory
 from wherry_service.engines.docker_life import kill, set_paused
@@ -48,6 +48,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 THREADS = 8
+# What containers use is read by threads of its own, within so many seconds: an engine that is slow to measure, as it is
+# where gVisor runs them, holds up nothing else.
+MEASURING_THREADS = 2
+MEASURING_S = 10
 # Kinds of requests whose times are told apart: there are fewer.
 MAX_KINDS = 40
 
@@ -71,8 +75,10 @@ class DockerEngine:
         # Seconds that requests took, by the first word of what they do.
         self.requests: Histograms[str] = Histograms("other", MAX_KINDS)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
+        self._measuring = ThreadPoolExecutor(MEASURING_THREADS, thread_name_prefix="docker-stats")
         self._lock = threading.Lock()
-        self._client: docker.APIClient | None = None
+        # By the seconds that their requests may take.
+        self._clients: dict[int, docker.APIClient] = {}
         self._closed = False
         # Whether the storage driver is known to have no limits of size.
         self._no_disk_limits = False
@@ -274,7 +280,12 @@ class DockerEngine:
         await self._run(f"make an image of container {engine_id[:12]}", commit)
 
     async def usage(self, engine_id: str) -> ContainerUsage:
-        stats = await self._run("read stats", lambda client: client.stats(engine_id, stream=False, one_shot=True))
+        stats = await self._run(
+            "read stats",
+            lambda client: client.stats(engine_id, stream=False, one_shot=True),
+            self._measuring,
+            MEASURING_S,
+        )
         memory = stats.get("memory_stats") or {}
         detail = memory.get("stats") or {}
         reclaimable = detail.get("total_inactive_file", detail.get("inactive_file", 0))
@@ -371,29 +382,36 @@ class DockerEngine:
         if self._network is not None:
             await self._network.clean()
         self._closed = True
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        if self._client is not None:
-            self._client.close()
+        for threads in (self._threads, self._measuring):
+            threads.shutdown(wait=False, cancel_futures=True)
+        for client in self._clients.values():
+            client.close()
 
     # Inside the threads
 
-    def _connected(self) -> "docker.APIClient":
+    def _connected(self, timeout_s: int) -> "docker.APIClient":
         with self._lock:
-            if self._client is None:
-                self._client = self._connection.open()
-            return self._client
+            if timeout_s not in self._clients:
+                self._clients[timeout_s] = self._connection.open(timeout_s)
+            return self._clients[timeout_s]
 
-    async def _run(self, what: str, work: "Callable[[docker.APIClient], T]") -> T:
+    async def _run(
+        self,
+        what: str,
+        work: "Callable[[docker.APIClient], T]",
+        threads: ThreadPoolExecutor | None = None,
+        timeout_s: int = TIMEOUT_S,
+    ) -> T:
         def run() -> T:
             began = time.monotonic()
             try:
                 with self._connection.translated(what):
-                    return work(self._connected())
+                    return work(self._connected(timeout_s))
             finally:
                 self.requests.of(what.partition(" ")[0]).add(time.monotonic() - began)
 
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+            return await asyncio.get_running_loop().run_in_executor(threads or self._threads, run)
         except RuntimeError as error:
             if self._closed:
                 raise EngineUnreachable("the connection to the engine is closed") from error

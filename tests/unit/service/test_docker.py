@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
+import threading
 from typing import Any
 
 import docker.errors
 import pytest
 
-from wherry_service.engines.docker import DockerEngine
+from wherry_service.engines.docker import MEASURING_S, DockerEngine
 from wherry_service.engines.docker_body import create_body
-from wherry_service.engines.docker_connection import DockerConnection
+from wherry_service.engines.docker_connection import TIMEOUT_S, DockerConnection
 from wherry_service.engines.docker_streams import clean_config
 from wherry_service.engines.engine import ContainerSpec, DeviceMissing, EngineError, Mount, RuntimeMissing
 
@@ -40,7 +41,7 @@ def test_what_mounts_for_others_has_the_rights_for_that() -> None:
 
 def test_a_device_that_the_host_lacks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told = 'error gathering device information while adding custom device "/dev/fuse": no such file or directory'
-    monkeypatch.setattr(DockerConnection, "open", lambda connection: Client(told))
+    monkeypatch.setattr(DockerConnection, "open", lambda connection, timeout=60: Client(told))
 
     async def start() -> None:
         await DockerEngine().start("abc")
@@ -131,7 +132,7 @@ class Client:
 
 
 def run(client: Client, monkeypatch: pytest.MonkeyPatch, work: Any) -> None:
-    monkeypatch.setattr(DockerConnection, "open", lambda connection: client)
+    monkeypatch.setattr(DockerConnection, "open", lambda connection, timeout=60: client)
 
     async def main() -> None:
         engine = DockerEngine()
@@ -182,3 +183,48 @@ def test_what_docker_says_of_gpus(
         assert said in str(caught.value)
 
     run(Client(answer), monkeypatch, work)
+
+
+class Slow:
+    """An engine that does not come to an end of measuring."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.measured = 0
+
+    def stats(self, engine_id: str, stream: bool, one_shot: bool) -> dict[str, Any]:
+        self.measured += 1
+        self.go_on.wait(20)
+        return {}
+
+    def start(self, engine_id: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_an_engine_that_is_slow_to_measure_holds_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, limits = Slow(), []
+
+    def open_(connection: DockerConnection, timeout: int) -> Slow:
+        limits.append(timeout)
+        return slow
+
+    monkeypatch.setattr(DockerConnection, "open", open_)
+
+    async def scenario() -> None:
+        engine = DockerEngine()
+        looks = [asyncio.ensure_future(engine.usage(str(number))) for number in range(50)]
+        while not slow.measured:
+            await asyncio.sleep(0.001)
+        async with asyncio.timeout(10):
+            await engine.start("abc")
+        assert not any(look.done() for look in looks)
+        slow.go_on.set()
+        assert {used.cpu_ns for used in await asyncio.gather(*looks)} == {0}
+        await engine.close()
+
+    asyncio.run(scenario())
+    # Looks have less time than all else, too.
+    assert limits == [MEASURING_S, TIMEOUT_S]

@@ -420,7 +420,7 @@ def test_a_container_whose_network_was_lost_starts_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = Losing()
-    monkeypatch.setattr(DockerConnection, "open", lambda connection: client)
+    monkeypatch.setattr(DockerConnection, "open", lambda connection, timeout=60: client)
 
     async def run(script: str) -> tuple[int, str, str]:
         return 0, "1", ""
