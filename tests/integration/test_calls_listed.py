@@ -67,7 +67,7 @@ def test_a_call_that_waits_is_listed_shown_and_cancelled(play: Play) -> None:
         assert code == 0
         assert out.startswith(f"{one['input_id']}: queued\nfunction app/f, environment main\n")
         assert "waits for a container, for " in out
-        assert (await wherry("call", "cancel", call_id))[:2] == (0, f"Cancelled {call_id}: 1 input.\n")
+        assert await wherry("call", "cancel", call_id) == (0, f"Cancelled {call_id}: 1 input.\n", "")
         for words in (("--state", "cancelled"), ("--function", "app/f", "--since", "1h"), ("--call", call_id)):
             code, out, _ = await wherry("call", "list", "-q", *words)
             assert (code, out) == (0, one["input_id"] + "\n"), words

@@ -55,6 +55,8 @@ class Recorder:
 
     def settle(self) -> None:
         """Tell what was gathered: of each container together, where it answers one after the other."""
+        if self._failed:
+            self._tell_failed()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -207,11 +209,12 @@ class Recorder:
         return OpenInputs(self, items)
 
     def open_rows(self, items: Iterable[Input]) -> Iterator[tuple[str, PlainRow]]:
-        """Yield the function and the row of each of these inputs that has not ended; in any thread."""
+        """Yield the function and the row of each of these inputs as one that has not ended; in any thread.
+
+        One that ends meanwhile is told all the same: of those that have ended, who asks was told before.
+        """
         running: dict[str, set[str]] = {}
         for item in items:
-            if item.done:
-                continue
             container, started_ms, container_id = item.container, 0, ""
             state: int = RecordState.RETRYING if item.retries and not item.queued else RecordState.QUEUED
             if container is not None:
@@ -235,10 +238,10 @@ class OpenInputs:
 
     def __init__(self, recorder: Recorder, items: Sequence[Input]) -> None:
         self._recorder = recorder
-        self._items = items
+        self._items = [item for item in items if not item.done]
 
     def function_ids(self) -> set[str]:
-        return {item.call.function_id for item in self._items if not item.done}
+        return {item.call.function_id for item in self._items}
 
     def rows(self) -> Iterator[tuple[str, PlainRow]]:
         return self._recorder.open_rows(self._items)

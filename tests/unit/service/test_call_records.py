@@ -153,6 +153,29 @@ def test_cancelled_ones_and_those_of_no_function(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+def test_an_input_that_has_just_ended_is_found(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        (input_id,) = world.call(1)
+        world.dispatcher.cancel(world.journal.calls_of(world.client)[0])
+        # In the same turn of the event loop: it is open no longer, and its end has not been told by itself yet.
+        (one,), _ = await reader_of(world).find(input_id, 10)
+        assert one.row.state == RecordState.CANCELLED
+
+    run(tmp_path, scenario)
+
+
+def test_an_input_that_ends_while_it_is_looked_for_is_found(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        (input_id,) = world.call(1)
+        opened = world.journal.recorder.open_inputs(world.journal.known_inputs())
+        world.dispatcher.cancel(world.journal.calls_of(world.client)[0])
+        # As in the thread that looks for it: what had ended was taken down before.
+        assert [row[1] for _, row in opened.rows()] == [input_id]
+        assert opened.function_ids() == {FUNCTION}
+
+    run(tmp_path, scenario)
+
+
 def test_lists_are_filtered_and_go_on(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         ids = world.call(5)
